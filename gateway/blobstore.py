@@ -1,0 +1,107 @@
+"""The contract of storage backends: immutable bytes under keys.
+
+A backend knows no tenant, quota or rule. A *key* is 1 to 200 of ``a-z 0-9 - _ . /`` (no empty, ``.`` or ``..`` segment),
+given once and never to other bytes. Methods are called from several threads at once. Whatever a backend depends on and
+cannot reach is :class:`~gateway.domain.errors.BackendUnavailable`; a full store is
+:class:`~gateway.domain.errors.StorageFull`; an absent key is :class:`~gateway.domain.errors.NotFound`; a key that is
+none is ValueError. No other exception leaves a backend for reasons outside the program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, runtime_checkable
+
+KEY_PATTERN = re.compile(r"(?!\.{1,2}(?:/|$))[a-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[a-z0-9._-]+)*")
+MAX_KEY_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """``size`` in bytes; ``modified_at`` in ms UTC, as the backend's clock had it at commit."""
+
+    key: str
+    size: int
+    modified_at: int
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way into a store. Exactly one of ``commit`` and ``abort`` ends it; both may be called again
+    without effect once one has returned. Nothing can be read under the key before ``commit`` returned."""
+
+    def write(self, block: bytes) -> None:
+        """Appends a block. StorageFull and BackendUnavailable may be raised here or at commit; then call abort."""
+
+    def commit(self) -> BlobInfo:
+        """Makes the bytes readable under the key, durably: after it returns they survive power loss."""
+
+    def abort(self) -> None:
+        """Forgets the bytes; leaves nothing behind. Never raises for reasons outside the program."""
+
+
+class BlobStore(Protocol):
+    """Immutable bytes under keys."""
+
+    def writer(self, key: str) -> BlobWriter:
+        """Begins a blob."""
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        """A readable stream of ``length`` bytes from ``start`` (to the end when None), cut at the end of the blob.
+
+        The stream raises BackendUnavailable when the store ends it early: a short read without an error is the end
+        of the requested range and nothing else.
+        """
+
+    def stat(self, key: str) -> BlobInfo:
+        """Size and time of a blob."""
+
+    def delete(self, key: str) -> None:
+        """Removes a blob, durably. Removing an absent key is no error."""
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """All committed blobs whose key starts with ``prefix``, in no order, each once."""
+
+    def check(self) -> None:
+        """Raises if a blob could not be stored now: used by health checks. Cheap; leaves nothing behind."""
+
+    def close(self) -> None:
+        """Gives back connections and descriptors."""
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """Optional ability: the store can take a finished local file by renaming it, instead of copying its bytes."""
+
+    staging: Path
+    """A folder on the store's own file system, where files to be adopted are written."""
+
+    def adopt(self, file: Path, key: str) -> BlobInfo:
+        """Makes ``file``, whose bytes were flushed already, the blob ``key``, durably. The file is gone afterwards."""
+
+
+@runtime_checkable
+class LocalPaths(Protocol):
+    """Optional ability: blobs are plain local files that may be sent with sendfile."""
+
+    def local_path(self, key: str) -> Path:
+        """Where the blob lies; the file never changes, and may vanish when the blob is deleted."""
+
+
+class BackendFactory(Protocol):
+    """What an entry point of ``kurado.storage_backends`` names: makes a store from its settings.
+
+    ``settings`` are the keys beside ``backend:`` in gateway.yaml; ``data_dir`` is the gateway's own folder. Unknown or
+    bad settings raise ValueError with a message that names the key.
+    """
+
+    def __call__(self, settings: Mapping[str, Any], data_dir: Path) -> BlobStore: ...
+
+
+def check_key(key: str) -> str:
+    """Returns ``key`` if it is one; ValueError otherwise."""
+    if len(key) > MAX_KEY_LENGTH or not KEY_PATTERN.fullmatch(key):
+        raise ValueError(f"{key!r} is no blob key")
+    return key

@@ -1,0 +1,105 @@
+"""What a client declares about a body before it sends it, what inspectors say, and the conditions of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.domain.lock import IfHeader
+    from gateway.domain.names import Path
+    from gateway.domain.tenant import Caller
+
+
+class Outcome(StrEnum):
+    """``refuse`` stops the upload, ``hold`` commits it unreadable, ``mark`` commits it flagged."""
+
+    CLEAN = "clean"
+    MARK = "mark"
+    HOLD = "hold"
+    REFUSE = "refuse"
+
+
+_SEVERITY = {Outcome.CLEAN: 0, Outcome.MARK: 1, Outcome.HOLD: 2, Outcome.REFUSE: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one inspection says. ``policy`` is the plugin or rule id, ``reason`` a sentence for the client.
+
+    ``error`` is the leaf of ``domain/errors.py`` to answer with when the outcome is refuse: "infected",
+    "disallowed", "type-refused", "unscannable", "inspector-unavailable".
+    """
+
+    outcome: Outcome
+    policy: str = ""
+    clause: str = ""
+    reason: str = ""
+    error: str = "disallowed"
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def severity(self) -> int:
+        return _SEVERITY[self.outcome]
+
+
+CLEAN = Verdict(Outcome.CLEAN)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The preconditions of a request (RFC 9110 section 13, RFC 4918 section 10.4), already parsed.
+
+    ``if_match`` / ``if_none_match``: None = absent, ``("*",)`` or a tuple of entity tags with quotes. Dates in ms.
+    """
+
+    if_match: tuple[str, ...] | None = None
+    if_none_match: tuple[str, ...] | None = None
+    if_unmodified_since: int | None = None
+    if_modified_since: int | None = None
+    if_header: IfHeader | None = None
+
+
+NO_CONDITIONS = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the head of a PUT says: ``length`` None when chunked; ``expected_length`` from X-Expected-Entity-Length;
+    ``mtime`` in ms from X-OC-Mtime; ``digests`` algorithm → hex (sha-256, md5, sha-1)."""
+
+    length: int | None
+    content_type: str = ""
+    expected_length: int | None = None
+    mtime: int | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def known_length(self) -> int | None:
+        return self.length if self.length is not None else self.expected_length
+
+
+@dataclass(frozen=True, slots=True)
+class UploadInfo:
+    """What plugins see of an upload. ``path`` holds decoded segments; ``replaces`` is the size of the old content."""
+
+    caller: Caller
+    path: Path
+    declared: Declared
+    replaces: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.path[-1] if self.path else ""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedContent:
+    """All bytes of an upload, on local disk and not visible under any name. Plugins open ``file_path`` for reading."""
+
+    file_path: str
+    size: int
+    sha256: str
+    verdicts: tuple[Verdict, ...] = ()

@@ -1,0 +1,390 @@
+"""The port to the database: transactions, and the repositories that are used inside one.
+
+``Database.read`` runs a function against a consistent snapshot. ``Database.write`` queues one for the batching writer:
+many of them commit together, each in its own savepoint, so a function may raise a domain error and only its own work
+is undone. Functions must be free of other effects (they may be run again) and fast: nothing else writes meanwhile.
+Both raise BackendUnavailable when the database cannot be reached or its file was deleted or replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from gateway.domain.events import Event
+from gateway.domain.lock import Lock
+from gateway.domain.names import Path
+from gateway.domain.node import Node, Version, VersionState
+from gateway.domain.tenant import Limits, Role, Tenant, TenantState, User
+from gateway.hooks import TrafficSample, UsageLedger
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A tenant's figures after a settlement, and the place of the event in its log."""
+
+    seq: int
+    at: int
+    used_bytes: int
+    used_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused request (invariant I6). ``path`` is the decoded path; operator views mask it (PRV-06)."""
+
+    tenant_id: int
+    at: int
+    user: str
+    verb: str
+    path: str
+    code: str
+    policy: str
+    clause: str
+    reason: str
+    digest: str
+    request_id: str
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a subscriber has come in the log of one tenant. ``parked`` stops it until retry or skip."""
+
+    subscriber: str
+    tenant_id: int
+    seq: int
+    attempts: int = 0
+    retry_at: int = 0
+    error: str = ""
+    parked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One life of one process. Renewed while it runs; reservations and unreferenced blobs of lapsed ones are swept.
+
+    ``fence`` grows with every grant of the same ``role`` (the token that a steward's writes carry).
+    """
+
+    boot_id: str
+    role: str
+    host: str
+    pid: int
+    started_at: int
+    expires_at: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """A stored policy document. ``version`` counts per name from 1."""
+
+    name: str
+    version: int
+    digest: str
+    who: str
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    kind: str
+    subject: str
+    message: str
+    raised_at: int
+    cleared_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A blob that lost its last reference at event ``after_seq`` of ``tenant_id``."""
+
+    blob_id: str
+    tenant_id: int
+    after_seq: int
+    at: int
+
+
+class TenantRepository(Protocol):
+    def add(self, tenant: Tenant) -> None:
+        """Inserts tenant and nothing else. AlreadyExists for a name in use (removed tenants keep theirs)."""
+
+    def get(self, name: str) -> Tenant | None: ...
+    def by_id(self, tenant_id: int) -> Tenant | None: ...
+    def all(self) -> list[Tenant]:
+        """All that are not removed, by name."""
+
+    def set_plan(self, tenant_id: int, plan: str, quota_bytes: int | None, quota_files: int | None) -> None: ...
+    def set_state(self, tenant_id: int, state: TenantState) -> None: ...
+    def settle(
+        self, tenant_id: int, now: int, *, bytes: int = 0, files: int = 0, unreserve: int = 0, limits: Limits = ...
+    ) -> Usage:
+        """In ONE conditional statement: adds to used_bytes and used_files, subtracts ``unreserve`` from
+        reserved_bytes, takes the next seq, moves last_event_at to max(itself, now).
+
+        Raises QuotaExceeded (with used and allowed) when the total grows (bytes - unreserve > 0, or files > 0) above
+        ``limits``: used + reserved is what counts. Shrinking always passes (LIM-01).
+        """
+
+    def reserve(self, tenant_id: int, boot_id: str, upload_id: int, bytes: int, limits: Limits) -> None:
+        """Adds to reserved_bytes under the limits, and to the row of this upload. QuotaExceeded otherwise."""
+
+    def unreserve(self, tenant_id: int, upload_id: int) -> int:
+        """Gives back all that the upload reserved; returns how much it was."""
+
+    def drop_reservations(self, boot_ids: Sequence[str]) -> int:
+        """Gives back what lapsed processes had reserved; returns how many rows."""
+
+    def set_usage(self, tenant_id: int, used_bytes: int, used_files: int, reserved_bytes: int) -> None:
+        """For fsck --repair and restore only."""
+
+
+class UserRepository(Protocol):
+    def add(self, user: User) -> None:
+        """AlreadyExists when the tenant has that login."""
+
+    def find(self, tenant_id: int, login: str) -> User | None: ...
+    def by_login(self, login: str) -> list[User]:
+        """The users of that login in all tenants that are not removed (at most 8)."""
+
+    def of_tenant(self, tenant_id: int) -> list[User]: ...
+    def set_password(self, user_id: int, password_hash: str) -> None: ...
+    def set_disabled(self, user_id: int, disabled: bool) -> None: ...
+    def set_role(self, user_id: int, role: Role) -> None: ...
+
+
+class NodeRepository(Protocol):
+    """The tree. Nodes come with their current version. Detached trees hang below no root and are not found."""
+
+    def chain(self, root_id: int, path: Path) -> list[Node]:
+        """The nodes from the root along ``path`` as far as they exist, in one statement; found when
+        ``len(chain) == len(path) + 1``. By name_key; where a file and a collection share a name, the collection."""
+
+    def get(self, node_id: int) -> Node | None: ...
+    def child(self, parent_id: int, name: str) -> Node | None: ...
+    def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
+        """Children in sort_key order, those after the given sort_key only, in one statement."""
+
+    def has_children(self, parent_id: int) -> bool: ...
+    def path_of(self, node_id: int) -> Path | None:
+        """The path from its root; None when the node hangs below no tenant's root."""
+
+    def insert(self, node: Node) -> None:
+        """Inserts node and (for a file) its version. AlreadyExists when (parent, kind, name_key) is taken."""
+
+    def insert_many(self, nodes: Sequence[Node]) -> None:
+        """The same for a batch, parents first; in few statements."""
+
+    def set_version(self, node_id: int, version: Version, modified_at: int, previous_id: int | None) -> None:
+        """Inserts the version and makes it the node's current one; the old row is removed unless it is
+        ``previous_id``."""
+
+    def restore_version(self, node_id: int, version_id: int, modified_at: int) -> None:
+        """Makes a kept version current again, removes the one that was, clears previous_id."""
+
+    def set_version_state(self, version_id: int, state: VersionState, reason: str) -> None: ...
+    def clear_previous(self, node_id: int) -> str | None:
+        """Forgets the kept predecessor; returns its blob id."""
+
+    def place(self, node_id: int, parent_id: int | None, name: str, modified_at: int) -> None:
+        """Moves or renames one node (its subtree follows); parent None detaches it."""
+
+    def set_props(self, node_id: int, props: Mapping[str, str], modified_at: int, mtime: int | None) -> None: ...
+    def remove(self, node_id: int) -> list[str]:
+        """Removes a node without children, with its versions; returns the blob ids of those versions."""
+
+    def subtree(self, node_id: int, limit: int | None = None) -> list[Node]:
+        """The node and all below it, parents first, at most ``limit``; one statement."""
+
+    def subtree_size(self, node_id: int, limit: int) -> tuple[int, int, int]:
+        """(nodes, files, bytes) of current versions of the node and all below it; counting stops at ``limit``
+        nodes (then nodes == limit)."""
+
+    def remove_leaves(self, node_id: int, limit: int) -> tuple[int, int, list[str], bool]:
+        """Erases up to ``limit`` nodes of a detached tree, deepest first: (files, bytes, blob ids, finished)."""
+
+    def detached(self, limit: int = 100) -> list[tuple[int, int]]:
+        """(tenant_id, node_id) of detached trees that wait to be erased."""
+
+    def held(self, limit: int = 1000, after_id: int = 0) -> list[Node]:
+        """Files whose current version is held or marked, for rescans, by id."""
+
+    def referenced(self, blob_id: str) -> bool:
+        """Whether any version (current or kept) uses the blob."""
+
+    def totals(self, tenant_id: int) -> tuple[int, int]:
+        """(bytes, files) counted afresh from current versions: what used must be (invariant I4), trees that are
+        detached but not yet erased included."""
+
+    def blobs(self, after: str = "", limit: int = 1000) -> list[tuple[str, int, str]]:
+        """(blob_id, size, sha256) of all referenced blobs, by id, for fsck."""
+
+
+class LockRepository(Protocol):
+    def add(self, lock: Lock) -> None: ...
+    def on_nodes(self, node_ids: Sequence[int], now: int) -> list[Lock]:
+        """Live locks rooted at any of these nodes."""
+
+    def below(self, node_id: int, now: int) -> list[Lock]:
+        """Live locks rooted anywhere below the node (not on it)."""
+
+    def of_children(self, parent_id: int, now: int) -> list[Lock]:
+        """Live locks rooted at direct children, for one listing."""
+
+    def by_token(self, tenant_id: int, token: str) -> Lock | None: ...
+    def of_tenant(self, tenant_id: int | None, now: int) -> list[Lock]: ...
+    def refresh(self, token: str, timeout: int, expires_at: int) -> None: ...
+    def remove(self, token: str) -> None: ...
+    def drop_on(self, node_ids: Sequence[int]) -> None: ...
+    def drop_below(self, node_id: int) -> None:
+        """Drops the locks on the node and on everything below it."""
+
+    def rehang(self, from_node_id: int, to_node_id: int) -> None:
+        """Puts the locks of one node on another: a file that is replaced by a MOVE keeps its locks."""
+
+    def purge(self, now: int) -> int: ...
+
+
+class EventRepository(Protocol):
+    def append(self, event: Event) -> None: ...
+    def after(self, tenant_id: int, seq: int, limit: int) -> list[Event]: ...
+    def last_seq(self, tenant_id: int) -> int: ...
+    def oldest_at(self, tenant_id: int, after_seq: int) -> int | None:
+        """The time of the first event after ``after_seq``: the lag of a subscriber."""
+
+    def cursors(self, subscriber: str | None = None) -> list[Cursor]: ...
+    def due(self, subscriber: str, now: int, limit: int) -> list[Cursor]:
+        """Cursors (made at 0 where missing) of tenants with unhandled events, not parked, retry_at reached."""
+
+    def advance(self, subscriber: str, tenant_id: int, from_seq: int, to_seq: int, fence: int) -> bool:
+        """Compare-and-set under the steward's fencing token; False when another moved it or the fence is old."""
+
+    def failed(self, cursor: Cursor) -> None:
+        """Stores attempts, retry_at, error and parked of a cursor."""
+
+    def forget_subscriber(self, subscriber: str) -> None: ...
+    def trim(self, tenant_id: int, up_to_seq: int) -> int:
+        """Deletes events that every subscriber has passed; returns how many."""
+
+
+class BlobRepository(Protocol):
+    def release(self, released: Released) -> None: ...
+    def released(self, limit: int) -> list[Released]: ...
+    def forget(self, blob_id: str) -> None: ...
+
+
+class LeaseRepository(Protocol):
+    def grant(self, boot_id: str, role: str, host: str, pid: int, now: int, expires_at: int) -> Lease | None:
+        """A lease for this process; for role "steward" only when no other live steward has it (None then)."""
+
+    def renew(self, boot_id: str, expires_at: int) -> bool: ...
+    def alive(self, boot_id: str, now: int) -> bool: ...
+    def lapsed(self, now: int) -> list[Lease]: ...
+    def live(self, now: int) -> list[Lease]: ...
+    def remove(self, boot_id: str) -> None: ...
+
+
+class RefusalRepository(Protocol):
+    def add(self, refusal: Refusal) -> None: ...
+    def recent(self, tenant_id: int | None, limit: int) -> list[Refusal]: ...
+
+
+class PolicyRepository(Protocol):
+    def add(self, name: str, digest: str, who: str, at: int, text: str) -> PolicyVersion: ...
+    def get(self, name: str, version: int) -> PolicyVersion | None: ...
+    def history(self, name: str | None = None) -> list[PolicyVersion]: ...
+    def assign(self, name: str, version: int, tenant_id: int | None, who: str, at: int) -> None:
+        """Puts a version in force, for one tenant or (None) as the default."""
+
+    def unassign(self, name: str, tenant_id: int) -> None: ...
+    def assignments(self) -> list[tuple[str, int | None, int]]:
+        """(name, tenant_id or None, version) in force."""
+
+
+class SystemRepository(Protocol):
+    def revision(self) -> int:
+        """Grows with every change of tenants, users, policies: what caches compare."""
+
+    def bump(self) -> None: ...
+    def alarm(self, kind: str, subject: str, message: str | None, now: int) -> None:
+        """Raises (idempotent by kind and subject) or, with None, clears."""
+
+    def alarms(self, active_only: bool = True) -> list[Alarm]: ...
+    def put_fact(self, name: str, level: str, message: str, value: float | None, now: int) -> None: ...
+    def facts(self) -> list[tuple[str, str, str, float | None, int]]:
+        """(name, level, message, value, at) of all health facts."""
+
+    def get_meta(self, key: str) -> str | None: ...
+    def set_meta(self, key: str, value: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HourUsage:
+    """One tenant's hour (``hour`` = ms UTC of its start). byte_ms is the integral of used bytes over the hour."""
+
+    tenant_id: int
+    hour: int
+    byte_ms: int
+    peak_bytes: int
+    end_bytes: int
+    end_files: int
+    bytes_in: int
+    bytes_out: int
+    refusals: int
+    requests: Mapping[str, int]
+
+
+class UsageRepository(UsageLedger, Protocol):
+    """Metering's figures. Storage figures derive from events, traffic from samples keyed (boot_id, n)."""
+
+    def hours(self, tenant_id: int, start: int, end: int) -> list[HourUsage]:
+        """Hours that start in [start, end), filled up to ``end`` (capped by the caller) from the last known figures."""
+
+    def totals(self) -> Mapping[int, Mapping[str, int]]:
+        """tenant_id → ever-growing counters: bytes_in, bytes_out, refusals, requests.<class> (for /metrics)."""
+
+    def reported_until(self, now: int) -> int:
+        """All live gates have reported their traffic up to this time."""
+
+    def statement(self, tenant_id: int, period_start: int) -> Mapping[str, Any] | None:
+        """The frozen statement of a closed period."""
+
+    def close_period(self, tenant_id: int, period_start: int, statement: Mapping[str, Any], now: int) -> None: ...
+
+
+class Tx(Protocol):
+    """One transaction: the repositories that work in it."""
+
+    tenants: TenantRepository
+    users: UserRepository
+    nodes: NodeRepository
+    locks: LockRepository
+    events: EventRepository
+    blobs: BlobRepository
+    leases: LeaseRepository
+    refusals: RefusalRepository
+    policies: PolicyRepository
+    system: SystemRepository
+    usage: UsageRepository
+
+
+class Database(Protocol):
+    is_local: bool
+    """True when reads take well under a millisecond, so that an event loop may do them itself."""
+
+    def read(self, work: Callable[[Tx], T]) -> T: ...
+
+
+    def write(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
+        """Queues a mutation; the future is done after the commit was flushed. Fair between tenants."""
+
+    def check(self) -> None:
+        """Raises BackendUnavailable when the database is gone, was replaced or cannot be written."""
+
+    def close(self) -> None: ...
