@@ -1,0 +1,94 @@
+"""A small ext4 disk in a file, for tests that fill it, make it read-only or cut its power. Needs root."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+EXT4_IOC_SHUTDOWN = 0x8004587D
+WITHOUT_FLUSHING_THE_JOURNAL = 2
+
+
+def need_loop_disks() -> None:
+    """Skips the calling test where loop devices cannot be mounted; a CI run as root may not skip it."""
+    missing = next((name for name in ("mkfs.ext4", "mount", "losetup") if not shutil.which(name)), None)
+    reason = "loop-mounted disks need root" if os.geteuid() else f"no {missing} here" if missing else ""
+    if reason and os.environ.get("CI") == "true" and not os.geteuid():
+        pytest.fail(f"{reason}, and a CI run as root must run this test")
+    if reason:
+        pytest.skip(reason)
+
+
+class LoopDisk:
+    """``folder`` is where the disk is mounted, empty but for what ``mkfs`` makes."""
+
+    def __init__(self, place: Path, megabytes: int) -> None:
+        self.image, self.folder = place / "disk.img", place / "disk"
+        with self.image.open("wb") as file:
+            file.truncate(megabytes * 1024 * 1024)
+        self.folder.mkdir()
+        _run("mkfs.ext4", "-q", "-F", "-m", "0", str(self.image))
+        self.mount()
+
+    def mount(self, *options: str) -> None:
+        _run("mount", "-o", ",".join(["loop", *options]), str(self.image), str(self.folder))
+
+    def unmount(self) -> None:
+        _run("umount", str(self.folder))
+
+    def remount(self, option: str) -> None:
+        """``ro`` or ``rw``."""
+        _run("mount", "-o", f"remount,{option}", str(self.folder))
+
+    def cut_power(self) -> None:
+        """What was not flushed is lost: the file system stops at once, without writing its journal. Then ``mount``."""
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN, struct.pack("I", WITHOUT_FLUSHING_THE_JOURNAL))
+        finally:
+            os.close(descriptor)
+        self.unmount()
+
+    def fill(self, leave: int = 0) -> Path:
+        """Takes all free bytes but ``leave``; the file that takes them can be deleted again."""
+        ballast = self.folder / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            for size in (1024 * 1024, 4096):
+                block = bytes(size)
+                try:
+                    while _free(self.folder) > leave:
+                        file.write(block)
+                except OSError:
+                    continue
+        return ballast
+
+
+@contextmanager
+def loop_disk(place: Path, megabytes: int = 32) -> Iterator[LoopDisk]:
+    """A mounted disk; unmounted in the end whatever happened to it."""
+    need_loop_disks()
+    disk = LoopDisk(place, megabytes)
+    try:
+        yield disk
+    finally:
+        if os.path.ismount(disk.folder):
+            _run("umount", "-l", str(disk.folder))
+
+
+def _free(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: {done.stderr.strip()}")
