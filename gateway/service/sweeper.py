@@ -1,0 +1,193 @@
+"""Removes what crashes and overwrites leave behind, and nothing else.
+
+Between "blob durable" and its transaction a blob looks unreferenced. Blob ids therefore begin with the boot id of the
+process that wrote them, commits assert that process's lease, and unreferenced blobs are touched only once it has lapsed
+(DESIGN section 4, sweeper). A released blob goes when every subscriber has passed its event, no version names it any
+more, and readers that had opened it have had their time.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.blobstore import BlobStore
+from gateway.service.unit_of_work import Database, Lease, Released, Tx
+
+READ_GRACE_MS = 60_000
+BATCH = 500
+_STAGED = re.compile(r"[0-9a-f]{12}-[0-9a-f]+")
+
+log = logging.getLogger("kurado.sweeper")
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did: processes that had died, and what was taken back from them."""
+
+    boots: int = 0
+    reservations: int = 0
+    staged: int = 0
+    blobs: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.boots, self.reservations, self.staged, self.blobs))
+
+
+def boot_of(name: str) -> str:
+    """The boot id that a blob id or the name of a staged file begins with."""
+    return name.rsplit("/", 1)[-1].partition("-")[0]
+
+
+class Sweeper:
+    """``staging`` is where uploads wait, ``subscribers`` names those whose cursors hold released blobs back."""
+
+    def __init__(
+        self,
+        db: Database,
+        store: BlobStore,
+        staging: Path,
+        subscribers: Callable[[], Sequence[str]],
+        clock: Callable[[], int],
+        read_grace_ms: int = READ_GRACE_MS,
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._staging = staging
+        self._subscribers = subscribers
+        self._clock = clock
+        self._read_grace_ms = read_grace_ms
+
+    # -- processes that ended without a word --------------------------------------------------------------------------
+
+    def end_leases_of(self, host: str, is_running: Callable[[Lease], bool]) -> int:
+        """Ends the leases that processes of this machine left when they died, instead of waiting until they lapse.
+
+        To be called when nothing else can be running on this data folder.
+        """
+        now = self._clock()
+
+        def end(tx: Tx) -> int:
+            dead = [lease for lease in tx.leases.live(now) if lease.host == host and not is_running(lease)]
+            for lease in dead:
+                tx.leases.renew(lease.boot_id, now - 1)
+            return len(dead)
+
+        return self._db.write(end).result()
+
+    def drop_lapsed(self) -> Swept:
+        """Reservations and staged files of lapsed processes. Their leases stay until their blobs were swept too."""
+        now = self._clock()
+
+        def drop(tx: Tx) -> tuple[list[str], int]:
+            boots = [lease.boot_id for lease in tx.leases.lapsed(now)]
+            return boots, tx.tenants.drop_reservations(boots) if boots else 0
+
+        boots, reservations = self._db.write(drop).result()
+        return Swept(boots=len(boots), reservations=reservations, staged=self.drop_staged())
+
+    def drop_staged(self) -> int:
+        """Removes staged files whose process holds no live lease; returns how many."""
+        files = [file for file in _files(self._staging) if _STAGED.fullmatch(file.name)]
+        if not files:
+            return 0
+        now = self._clock()
+        # read after the files were listed: a process takes its lease before it stages anything
+        live = self._db.read(lambda tx: {lease.boot_id for lease in tx.leases.live(now)})
+        left_over = [file for file in files if boot_of(file.name) not in live]
+        for file in left_over:
+            file.unlink(missing_ok=True)
+        return len(left_over)
+
+    def sweep_lapsed(self) -> Swept:
+        """Everything that lapsed processes left, and then their leases."""
+        swept = self.drop_lapsed()
+        now = self._clock()
+        lapsed = self._db.read(lambda tx: tx.leases.lapsed(now))
+        blobs = 0
+        for lease in lapsed:
+            blobs += self._sweep_boot(lease.boot_id)
+            self._db.write(lambda tx: tx.leases.remove(lease.boot_id)).result()  # noqa: B023
+        return Swept(len(lapsed), swept.reservations, swept.staged, blobs)
+
+    def _sweep_boot(self, boot_id: str) -> int:
+        left_over = self._needless([(info.key, info.size) for info in self._store.list(f"{boot_id}-")])
+        for key, _ in left_over:
+            self._store.delete(key)
+        return len(left_over)
+
+    def _needless(self, blobs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Those that no version names and that are not waiting for deletion (these go by ``sweep_released``)."""
+        if not blobs:
+            return []
+        waiting = self._db.read(lambda tx: {one.blob_id for one in tx.blobs.released(sys.maxsize)})
+        unknown = [blob for blob in blobs if blob[0] not in waiting]
+        needless = []
+        for start in range(0, len(unknown), BATCH):
+            some = unknown[start : start + BATCH]
+            needless += self._db.read(
+                lambda tx: [blob for blob in some if not tx.nodes.referenced(blob[0])]  # noqa: B023
+            )
+        return needless
+
+    # -- blobs that lost their last reference -------------------------------------------------------------------------
+
+    def sweep_released(self, limit: int = BATCH) -> int:
+        """Deletes released blobs that nobody needs any more; returns how many."""
+        names = list(self._subscribers())
+        before = self._clock() - self._read_grace_ms
+
+        def look(tx: Tx) -> list[Released]:
+            cursors = {(cursor.subscriber, cursor.tenant_id): cursor.seq for cursor in tx.events.cursors()}
+            return [
+                one
+                for one in tx.blobs.released(limit)
+                if one.at <= before
+                and all(cursors.get((name, one.tenant_id), 0) >= one.after_seq for name in names)
+            ]
+
+        deleted = 0
+        for released in self._db.read(look):
+            deleted += self._delete_released(released)
+        return deleted
+
+    def _delete_released(self, released: Released) -> int:
+        if self._db.read(lambda tx: tx.nodes.referenced(released.blob_id)):
+            self._db.write(lambda tx: _forget_if_referenced(tx, released.blob_id)).result()
+            return 0
+        # a blob without a reference cannot get one again: only versions are copied, and its writer's commit is over.
+        # Bytes first, then the row: a crash between the two repeats the delete, which is no error
+        self._store.delete(released.blob_id)
+        self._db.write(lambda tx: tx.blobs.forget(released.blob_id)).result()
+        return 1
+
+    def unreferenced(self) -> list[tuple[str, int]]:
+        """(key, size) of all blobs that no version names, that are not waiting for deletion, and whose process is
+        over: for fsck."""
+        now = self._clock()
+        stored = [(info.key, info.size) for info in self._store.list()]
+        live = self._db.read(lambda tx: {lease.boot_id for lease in tx.leases.live(now)})
+        return self._needless([blob for blob in stored if boot_of(blob[0]) not in live])
+
+    def delete_unreferenced(self, key: str) -> bool:
+        """Deletes a blob that ``unreferenced`` named, if that is still so."""
+        if not self._needless([(key, 0)]):
+            return False
+        self._store.delete(key)
+        return True
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [file for file in folder.iterdir() if file.is_file()]
+    except FileNotFoundError:
+        return []
+
+
+def _forget_if_referenced(tx: Tx, blob_id: str) -> None:
+    if tx.nodes.referenced(blob_id):
+        tx.blobs.forget(blob_id)
