@@ -15,6 +15,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 ARGS ?=
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock"
 
 # What the tests drive from outside: compliance suite, clients, scanner, database, small disks.
 TEST_PACKAGES := litmus cadaver davfs2 curl gvfs gvfs-backends libglib2.0-bin dbus clamav-daemon postgresql e2fsprogs mount procps
@@ -42,33 +45,33 @@ $(BIN)/python:
 	@.ci/check-python "$(PYTHON)"
 	$(PYTHON) -m venv $(VENV)
 
-$(STAMPS)/run: requirements.lock | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+# The back-ends that build the project and the dependencies without wheels: first, so that no build fetches its own.
+$(STAMPS)/build: requirements-build.lock | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements-build.lock
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/dev: requirements-dev.lock | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@mkdir -p $(STAMPS) && touch $@
+$(STAMPS)/run: requirements.lock $(STAMPS)/build
+	$(INSTALL) --require-hashes --no-build-isolation --use-pep517 -r requirements.lock
+	@touch $@
 
-# The project itself: editable, and built with the hatchling of the lock file.
+$(STAMPS)/dev: requirements-dev.lock $(STAMPS)/build
+	$(INSTALL) --require-hashes --no-build-isolation --use-pep517 -r requirements-dev.lock
+	@touch $@
+
 $(STAMPS)/project-run: $(STAMPS)/run pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(STAMPS)/project-dev: $(STAMPS)/dev pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(STAMPS)/run $(STAMPS)/project-run
 
-# hatchling and editables are locked too: the build fetches nothing of its own.
 lock:
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install --quiet uv
-	printf 'hatchling>=1.27\neditables>=0.5\n' >$(VENV)-lock/build.in
-	$(VENV)-lock/bin/uv pip compile -q -U pyproject.toml $(VENV)-lock/build.in --extra dev --extra postgres \
-		--universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		-o requirements-dev.lock
-	$(VENV)-lock/bin/uv pip compile -q pyproject.toml $(VENV)-lock/build.in -c requirements-dev.lock \
-		--universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		-o requirements.lock
+	printf 'hatchling>=1.27\neditables>=0.5\nsetuptools>=78\n' >$(VENV)-lock/build.in
+	$(COMPILE) -U pyproject.toml $(VENV)-lock/build.in --extra dev --extra postgres -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) $(VENV)-lock/build.in -c requirements-dev.lock -o requirements-build.lock
 	rm -rf $(VENV)-lock
 
 clean:
