@@ -1,0 +1,105 @@
+"""Rows to values of the domain and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gateway.db.session import Row
+from gateway.domain.names import name_key, sort_key
+from gateway.domain.node import Kind, Node, Version, VersionState
+
+NODE_COLUMNS = (
+    "n.id, n.tenant_id, n.parent_id, n.kind, n.name, n.created_at, n.modified_at, n.explicit, n.props, n.previous_id, "
+    "v.id, v.blob_id, v.size, v.etag, v.content_type, v.sha256, v.created_at, v.mtime, v.state, v.reason, v.facts, "
+    "v.uploader_id"
+)
+"""Columns that :func:`node_from_row` reads, for ``nodes n LEFT JOIN versions v ON v.id = n.version_id``."""
+
+INSERT_NODE = (
+    "INSERT INTO nodes (id, tenant_id, parent_id, kind, name, name_key, sort_key, created_at, modified_at, explicit, "
+    "props, version_id, previous_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (parent_id, name_key, kind) DO NOTHING"
+)
+INSERT_VERSION = (
+    "INSERT INTO versions (id, node_id, blob_id, size, etag, content_type, sha256, created_at, mtime, state, reason, "
+    "facts, uploader_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+_KINDS = {str(kind): kind for kind in Kind}
+_STATES = {str(state): state for state in VersionState}
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def to_json(value: Any) -> str:
+    """JSON without blanks, non-ASCII as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def mapping_to_text(mapping: Mapping[str, str]) -> str | None:
+    """JSON text of a mapping, NULL for an empty one."""
+    return to_json(dict(mapping)) if mapping else None
+
+
+def text_to_mapping(text: str | None) -> Mapping[str, str]:
+    """The inverse of :func:`mapping_to_text`."""
+    return json.loads(text) if text else _NOTHING
+
+
+def node_from_row(row: Row) -> Node:
+    """A node with its current version from ``NODE_COLUMNS``."""
+    version = None
+    if row[10] is not None:
+        version = Version(
+            row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17],
+            _STATES[row[18]], row[19], text_to_mapping(row[20]), row[21],
+        )  # fmt: skip
+    return Node(
+        row[0], row[1], row[2], _KINDS[row[3]], row[4], row[5], row[6], bool(row[7]),
+        text_to_mapping(row[8]), version, row[9],
+    )  # fmt: skip
+
+
+def node_to_row(node: Node) -> tuple[Any, ...]:
+    """Parameters of ``INSERT_NODE``."""
+    return (
+        node.id,
+        node.tenant_id,
+        node.parent_id,
+        str(node.kind),
+        node.name,
+        name_key(node.name),
+        sort_key(node.name, collection=node.is_collection),
+        node.created_at,
+        node.modified_at,
+        node.explicit,
+        mapping_to_text(node.props),
+        node.version.id if node.version else None,
+        node.previous_id,
+    )
+
+
+def version_to_row(node_id: int, version: Version) -> tuple[Any, ...]:
+    """Parameters of ``INSERT_VERSION``."""
+    return (
+        version.id,
+        node_id,
+        version.blob_id,
+        version.size,
+        version.etag,
+        version.content_type,
+        version.sha256,
+        version.created_at,
+        version.mtime,
+        str(version.state),
+        version.reason,
+        mapping_to_text(version.facts),
+        version.uploader_id,
+    )
+
+
+def storable(text: str) -> str:
+    """``text`` without what a database cannot hold (NUL, lone surrogates): for texts that a stranger wrote."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
