@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from gateway.testing.needs import find_program, need
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
 WITHOUT_FLUSHING_THE_JOURNAL = 2
-
-
-def need_loop_disks() -> None:
-    """Skips the calling test where loop devices cannot be mounted; a CI run as root may not skip it."""
-    missing = next((name for name in ("mkfs.ext4", "mount", "losetup") if not shutil.which(name)), None)
-    reason = "loop-mounted disks need root" if os.geteuid() else f"no {missing} here" if missing else ""
-    if reason and os.environ.get("CI") == "true" and not os.geteuid():
-        pytest.fail(f"{reason}, and a CI run as root must run this test")
-    if reason:
-        pytest.skip(reason)
 
 
 class LoopDisk:
@@ -74,7 +63,7 @@ class LoopDisk:
 @contextmanager
 def loop_disk(place: Path, megabytes: int = 32) -> Iterator[LoopDisk]:
     """A mounted disk; unmounted in the end whatever happened to it."""
-    need_loop_disks()
+    need("mkfs.ext4", "mount", "losetup", root=True)
     disk = LoopDisk(place, megabytes)
     try:
         yield disk
@@ -89,6 +78,8 @@ def _free(folder: Path) -> int:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [find_program(command[0]) or command[0], *command[1:]], capture_output=True, text=True, timeout=60, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr.strip()}")
