@@ -30,6 +30,8 @@ class KuradoError(Exception):
         self.policy = policy
         self.clause = clause
         self.retry_after = retry_after
+        self.digest = ""
+        """SHA-256 of the refused content where it is known, for the record of refusals (invariant I6)."""
 
 
 # -- names and tree ---------------------------------------------------------------------------------------------------

@@ -95,5 +95,5 @@ def check_tenant_name(name: str) -> str:
 def check_login(login: str) -> str:
     """A login stands before the colon of Basic: 1 to 128 printable characters without colon, backslash or blanks."""
     if not 0 < len(login) <= 128 or any(c in ':\\/"' or c.isspace() or not c.isprintable() for c in login):
-        raise InvalidName(f"{login!r} is no login: 1 to 128 printable characters without : \\ / \" and blanks")
+        raise InvalidName(f'{login!r} is no login: 1 to 128 printable characters without : \\ / " and blanks')
     return login

@@ -8,7 +8,7 @@ Both raise BackendUnavailable when the database cannot be reached or its file wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,7 @@ from gateway.domain.lock import Lock
 from gateway.domain.names import Path
 from gateway.domain.node import Node, Version, VersionState
 from gateway.domain.tenant import Limits, Role, Tenant, TenantState, User
-from gateway.hooks import TrafficSample, UsageLedger
+from gateway.hooks import UsageLedger
 
 T = TypeVar("T")
 
@@ -209,8 +209,13 @@ class NodeRepository(Protocol):
     def remove_leaves(self, node_id: int, limit: int) -> tuple[int, int, list[str], bool]:
         """Erases up to ``limit`` nodes of a detached tree, deepest first: (files, bytes, blob ids, finished)."""
 
-    def detached(self, limit: int = 100) -> list[tuple[int, int]]:
-        """(tenant_id, node_id) of detached trees that wait to be erased."""
+    def hide(self, tenant_id: int, node_id: int, boot_id: str) -> None:
+        """Notes that a process builds a detached tree below this root; if it dies, the tree is to be erased.
+        ``place`` with a parent ends the note."""
+
+    def detached(self, now: int, limit: int = 100) -> list[tuple[int, int]]:
+        """(tenant_id, node_id) of detached trees that wait to be erased, those under construction by a live process
+        excluded."""
 
     def held(self, limit: int = 1000, after_id: int = 0) -> list[Node]:
         """Files whose current version is held or marked, for rescans, by id."""
@@ -379,7 +384,6 @@ class Database(Protocol):
     """True when reads take well under a millisecond, so that an event loop may do them itself."""
 
     def read(self, work: Callable[[Tx], T]) -> T: ...
-
 
     def write(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
         """Queues a mutation; the future is done after the commit was flushed. Fair between tenants."""

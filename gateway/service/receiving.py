@@ -1,0 +1,50 @@
+"""Drives an upload from an event loop: the body is read there, everything that can block runs in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from gateway.exchange import Body
+from gateway.service.results import Placed
+from gateway.service.uploads import Upload
+
+_FEED = 1024 * 1024  # one hop to a thread for each MiB, not for each packet
+
+
+async def receive(open_upload: Callable[[], Upload], body: Body, executor: Executor) -> Placed:
+    """Admits an upload, feeds it the body and commits it; raises what ``Uploads.open``, ``feed`` and ``finish`` do,
+    and IncompleteBody when the line is cut. At most two blocks of a MiB are in memory: while one is written and
+    inspected, the next is received.
+    """
+    loop = asyncio.get_running_loop()
+    upload = await loop.run_in_executor(executor, open_upload)
+    writing: asyncio.Future[None] | None = None
+    waiting: list[bytes] = []
+    size = 0
+    try:
+        async for block in body.blocks():
+            waiting.append(block)
+            size += len(block)
+            if size >= _FEED:
+                if writing:
+                    await writing
+                writing = loop.run_in_executor(executor, upload.feed, b"".join(waiting))
+                waiting, size = [], 0
+        if writing:
+            await writing
+            writing = None
+        return await loop.run_in_executor(executor, _end, upload, b"".join(waiting))
+    except BaseException:
+        # a cancelled request must not leave a thread writing to a closed file
+        if writing is not None:
+            await asyncio.wait([writing])
+            writing.cancelled() or writing.exception()
+        await asyncio.shield(loop.run_in_executor(executor, upload.abort))
+        raise
+
+
+def _end(upload: Upload, rest: bytes) -> Placed:
+    upload.feed(rest)
+    return upload.finish()

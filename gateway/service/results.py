@@ -1,0 +1,46 @@
+"""What the services of the tree answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gateway.domain.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The nodes along a path, from the root as far as they exist. ``node`` is None when the path does not exist,
+    ``parent`` None when its parent does not (or the path is the root)."""
+
+    chain: tuple[Node, ...]
+    node: Node | None
+    parent: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A node as it stands after a write; ``created`` tells 201 from 204."""
+
+    node: Node
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Readable bytes of a file. ``open(start, length)`` streams; ``local`` is a plain file for sendfile, if any."""
+
+    size: int
+    open: Callable[[int, int], BinaryIO]
+    local: Path | None = None
+
+
+def found(chain: list[Node], depth: int) -> Found:
+    """Tells what a chain of nodes means for a path of ``depth`` segments."""
+    node = chain[depth] if len(chain) == depth + 1 else None
+    parent = chain[depth - 1] if depth and len(chain) >= depth else None
+    if parent is not None and not parent.is_collection:
+        parent = None
+    return Found(tuple(chain), node, parent)

@@ -1,0 +1,115 @@
+"""All services of one process, made once by the composition root and shared by every protocol, job and command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.blobstore import BlobStore
+from gateway.domain.ids import Ids
+from gateway.pluginhost import PluginHost
+from gateway.service.files import Files
+from gateway.service.holds import Holds
+from gateway.service.locks import Locks
+from gateway.service.refusals import Refusals
+from gateway.service.settling import Settling
+from gateway.service.trees import Trees
+from gateway.service.unit_of_work import Database
+from gateway.service.uploads import Uploads, UploadSettings
+
+if TYPE_CHECKING:
+    from gateway.service.accounts import Accounts
+    from gateway.service.directory import Directory
+    from gateway.service.fsck import Fsck
+    from gateway.service.health import Health
+    from gateway.service.logins import Logins
+    from gateway.service.outbox import Outbox
+    from gateway.service.policies import Policies
+    from gateway.service.sweeper import Sweeper
+    from gateway.service.traffic import TrafficMeter
+    from gateway.service.usage import UsageService
+
+
+@dataclass(frozen=True)
+class SpaceServices:
+    """The write path: what changes or reads a space."""
+
+    settling: Settling
+    trees: Trees
+    uploads: Uploads
+    files: Files
+    locks: Locks
+    holds: Holds
+    refusals: Refusals
+
+
+@dataclass(frozen=True)
+class Services:
+    """``space`` services are also reachable by their own names, for short."""
+
+    db: Database
+    store: BlobStore
+    host: PluginHost
+    clock: Callable[[], int]
+    ids: Ids
+    boot_id: str
+    space: SpaceServices
+    accounts: Accounts
+    directory: Directory
+    logins: Logins
+    policies: Policies
+    traffic: TrafficMeter
+    outbox: Outbox
+    sweeper: Sweeper
+    health: Health
+    fsck: Fsck
+    usage: UsageService
+
+    @property
+    def trees(self) -> Trees:
+        return self.space.trees
+
+    @property
+    def uploads(self) -> Uploads:
+        return self.space.uploads
+
+    @property
+    def files(self) -> Files:
+        return self.space.files
+
+    @property
+    def locks(self) -> Locks:
+        return self.space.locks
+
+    @property
+    def holds(self) -> Holds:
+        return self.space.holds
+
+    @property
+    def refusals(self) -> Refusals:
+        return self.space.refusals
+
+
+def space_services(
+    db: Database,
+    store: BlobStore,
+    host: PluginHost,
+    clock: Callable[[], int],
+    ids: Ids,
+    boot_id: str,
+    upload_settings: UploadSettings,
+) -> SpaceServices:
+    """Builds the write path of one process."""
+    settling = Settling(host, clock, boot_id)
+    trees = Trees(db, settling, ids)
+    uploads = Uploads(db, store, host, settling, ids, upload_settings)
+    return SpaceServices(
+        settling=settling,
+        trees=trees,
+        uploads=uploads,
+        files=Files(db, store, host, settling, ids, trees),
+        locks=Locks(db, host, settling, uploads),
+        holds=Holds(db, store, settling),
+        refusals=Refusals(db, clock),
+    )

@@ -1,0 +1,218 @@
+"""Whole trees: copied and erased, in one transaction when small, in batches when large (DESIGN section 4).
+
+A large tree is copied into an invisible place and then attached, or detached and then erased, so that no transaction
+holds the writer for long and nobody ever sees half of it; usage moves with the batches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from gateway.domain.errors import Held, KuradoError
+from gateway.domain.events import NODE_DELETED, TREE_COPIED, TREE_ERASED, node_to_json
+from gateway.domain.ids import Ids
+from gateway.domain.names import sort_key
+from gateway.domain.node import Node, Version, VersionState, webdav_etag
+from gateway.domain.tenant import Caller, Limits, Role, Tenant, User
+from gateway.service.settling import Settling
+from gateway.service.unit_of_work import Database, Tx
+
+BATCH = 2000
+"""Nodes changed by one transaction at most: some 10 ms of the writer's time."""
+
+_PAGE = 500
+
+
+class Trees:
+    def __init__(self, db: Database, settling: Settling, ids: Ids) -> None:
+        self._db = db
+        self._settling = settling
+        self._ids = ids
+
+    # -- erase --------------------------------------------------------------------------------------------------------
+
+    def erase(self, tx: Tx, node: Node) -> Erased:
+        """Takes a tree out of sight within a transaction: wholly erased when small, else detached for the steward."""
+        tx.locks.drop_below(node.id)
+        nodes, _, _ = tx.nodes.subtree_size(node.id, BATCH + 1)
+        tx.nodes.place(node.id, None, node.name, node.modified_at)
+        if nodes > BATCH:
+            return Erased(0, 0, [])
+        files, size, blobs, _ = tx.nodes.remove_leaves(node.id, BATCH + 1)
+        return Erased(files, size, blobs)
+
+    def delete(self, tx: Tx, caller: Caller, node: Node, now: int) -> None:
+        """Erases a tree and records the event."""
+        erased = self.erase(tx, node)
+        event = self._settling.record(
+            tx, caller, NODE_DELETED, {"node_id": node.id}, now, bytes=-erased.bytes, files=-erased.files
+        )
+        self._settling.release(tx, event, erased.blobs)
+
+    def erase_detached(self, limit: int = 10) -> int:
+        """Erases one batch of each of up to ``limit`` detached trees; returns how many trees still had nodes."""
+        now = self._settling.clock()
+        waiting = self._db.read(lambda tx: tx.nodes.detached(now, limit))
+        for tenant_id, node_id in waiting:
+            self._db.write(lambda tx, t=tenant_id, n=node_id: self._erase_batch(tx, t, n), tenant_id).result()  # type: ignore[misc]
+        return len(waiting)
+
+    def _erase_batch(self, tx: Tx, tenant_id: int, node_id: int) -> None:
+        tenant = tx.tenants.by_id(tenant_id)
+        if tenant is None:
+            return
+        now = self._settling.clock()
+        files, size, blobs, _ = tx.nodes.remove_leaves(node_id, BATCH)
+        event = self._settling.record(
+            tx,
+            system_caller(tenant),
+            TREE_ERASED,
+            {"node_id": node_id, "files": files, "bytes": size},
+            now,
+            bytes=-size,
+            files=-files,
+        )
+        self._settling.release(tx, event, blobs)
+
+    # -- copy ---------------------------------------------------------------------------------------------------------
+
+    def copies(self, nodes: Iterable[Node], parent_id: int | None, name: str, now: int) -> list[Node]:
+        """Fresh nodes for a subtree (parents first) that share its blobs; the first becomes ``name`` in
+        ``parent_id``. Raises Held for content without a verdict."""
+        numbers: dict[int, int] = {}
+        return [
+            self._copy(node, numbers, now, parent_id if not numbers else None, name if not numbers else node.name)
+            for node in nodes
+        ]
+
+    def _copy(self, node: Node, numbers: dict[int, int], now: int, parent_id: int | None, name: str) -> Node:
+        first = not numbers
+        numbers[node.id] = self._ids.new(now)
+        parent = parent_id if first else numbers[node.parent_id]  # type: ignore[index]
+        return replace(
+            node,
+            id=numbers[node.id],
+            parent_id=parent,
+            name=name,
+            created_at=now,
+            modified_at=now,
+            version=self.copy_version(node.version, now) if node.version else None,
+            previous_id=None,
+        )
+
+    def copy_version(self, version: Version, now: int) -> Version:
+        """A new version of the same bytes: an ETag of its own, the modification time kept."""
+        if version.state is VersionState.HELD:
+            raise Held("content that waits for a verdict cannot be copied")
+        version_id = self._ids.new(now)
+        return replace(version, id=version_id, etag=webdav_etag(version_id), created_at=now)
+
+    def copy_hidden(self, caller: Caller, source: Node, name: str, limits: Limits) -> Node:
+        """Copies a large tree in batches to an invisible place; returns its root, to be attached by ``place``.
+
+        Raises QuotaExceeded or Held after leaving what was copied to the steward.
+        """
+        now = self._settling.clock()
+        root = self.copies([source], None, name, now)[0]
+        batches = self._batches(source, root, now)
+        first = True
+        try:
+            for batch in batches:
+                nodes = [root, *batch] if first else batch
+                self._db.write(
+                    lambda tx, n=nodes, f=first: self._store_batch(tx, caller, root, n, f, limits),  # type: ignore[misc]
+                    caller.tenant.id,
+                ).result()
+                first = False
+        except BaseException:
+            if not first:
+                self.abandon(caller, root)
+            raise
+        return root
+
+    def _batches(self, source: Node, root: Node, now: int) -> Iterator[list[Node]]:
+        """The copies of everything below ``source``, breadth first, a page of the source at a time."""
+        waiting = deque([(source.id, root.id)])
+        batch: list[Node] = []
+        while waiting:
+            from_id, to_id = waiting.popleft()
+            after: bytes | None = None
+            while page := self._children(from_id, after):
+                after = sort_key(page[-1].name, collection=page[-1].is_collection)
+                for child in page:
+                    copy = self.copies([child], to_id, child.name, now)[0]
+                    batch.append(copy)
+                    if child.is_collection:
+                        waiting.append((child.id, copy.id))
+                if len(batch) >= BATCH:
+                    yield batch
+                    batch = []
+        yield batch
+
+    def _children(self, parent_id: int, after: bytes | None) -> list[Node]:
+        return self._db.read(lambda tx: tx.nodes.children(parent_id, after, _PAGE))
+
+    def _store_batch(self, tx: Tx, caller: Caller, root: Node, nodes: list[Node], first: bool, limits: Limits) -> None:
+        now = self._settling.clock()
+        self._settling.assert_alive(tx, now)
+        tx.nodes.insert_many(nodes)
+        if first:
+            tx.nodes.hide(caller.tenant.id, root.id, self._settling.boot_id)
+        self.record_copy(tx, caller, nodes, now, limits, attached=False)
+
+    def abandon(self, caller: Caller, root: Node) -> None:
+        """Leaves a hidden copy that will not be attached to the steward."""
+        try:
+            self._db.write(
+                lambda tx: tx.nodes.place(root.id, None, root.name, root.modified_at), caller.tenant.id
+            ).result()
+        except KuradoError:
+            return  # it stays noted as under construction by this process, and is erased when the lease lapses
+
+    def record_copy(
+        self,
+        tx: Tx,
+        caller: Caller,
+        nodes: list[Node],
+        now: int,
+        limits: Limits,
+        *,
+        attached: bool,
+        replaced_id: int | None = None,
+        freed: Erased | None = None,
+        counted: bool = True,
+    ) -> None:
+        """Settles a batch of copied nodes, less what was erased to make room, and records the event.
+
+        ``counted`` False: the nodes were settled by an earlier batch already and are only attached now.
+        """
+        erased = freed or Erased(0, 0, [])
+        event = self._settling.record(
+            tx,
+            caller,
+            TREE_COPIED,
+            {"nodes": [node_to_json(node) for node in nodes], "attached": attached, "replaced_id": replaced_id},
+            now,
+            bytes=(sum(node.size for node in nodes) if counted else 0) - erased.bytes,
+            files=(sum(not node.is_collection for node in nodes) if counted else 0) - erased.files,
+            limits=limits,
+        )
+        self._settling.release(tx, event, erased.blobs)
+
+
+class Erased:
+    """What an erased tree gave back."""
+
+    __slots__ = ("blobs", "bytes", "files")
+
+    def __init__(self, files: int, size: int, blobs: list[str]) -> None:
+        self.files = files
+        self.bytes = size
+        self.blobs = blobs
+
+
+def system_caller(tenant: Tenant) -> Caller:
+    """The gateway itself, acting on a tenant's space: named ``system`` in events."""
+    return Caller(tenant, User(0, tenant.id, "system", "", Role.OWNER, False, 0), verb="SYSTEM")
