@@ -1,0 +1,1 @@
+"""A veto plugin and a storage backend for kurado."""
