@@ -109,6 +109,7 @@ detached = Table(
     metadata,
     Column("node_id", Big, ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("tenant_id", Big, nullable=False),
+    Column("boot_id", String(32)),  # the process that still builds the tree; NULL: it waits to be erased
 )
 
 locks = Table(

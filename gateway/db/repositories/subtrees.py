@@ -1,0 +1,129 @@
+"""Work on whole trees: sizes, copies' sources, erasing in batches, and what fsck counts afresh."""
+
+from __future__ import annotations
+
+from gateway.db.rows import NODE_COLUMNS, node_from_row
+from gateway.db.session import Session
+from gateway.domain.node import Kind, Node, VersionState
+
+# Breadth first, so parents come before their children. The limit stands where it ends the recursion itself: inside
+# the recursive part on SQLite, around it on PostgreSQL, which takes no more rows from it than are asked for.
+_BELOW = {
+    "sqlite": """
+WITH RECURSIVE below(id, depth) AS (
+    SELECT id, 0 FROM nodes WHERE id = ?
+    UNION ALL
+    SELECT n.id, below.depth + 1 FROM below JOIN nodes n ON n.parent_id = below.id
+    ORDER BY 2 LIMIT ?)
+""",
+    "postgresql": """
+WITH RECURSIVE down(id, depth) AS (
+    SELECT id, 0 FROM nodes WHERE id = ?
+    UNION ALL
+    SELECT n.id, down.depth + 1 FROM down JOIN nodes n ON n.parent_id = down.id),
+below AS MATERIALIZED (SELECT id, depth FROM down LIMIT ?)
+""",
+}
+_SUBTREE = (
+    f"SELECT {NODE_COLUMNS} FROM below JOIN nodes n ON n.id = below.id LEFT JOIN versions v ON v.id = n.version_id "
+    "ORDER BY below.depth"
+)
+_SIZE = (
+    "SELECT COUNT(*), COUNT(v.id), COALESCE(SUM(v.size), 0) FROM below JOIN nodes n ON n.id = below.id "
+    "LEFT JOIN versions v ON v.id = n.version_id"
+)
+_ALL = 2**62
+
+_FEW = "SELECT id, kind FROM nodes WHERE parent_id = ? LIMIT ?"
+
+_DETACHED = """
+SELECT d.tenant_id, d.node_id FROM detached d
+WHERE d.boot_id IS NULL OR NOT EXISTS (SELECT 1 FROM leases l WHERE l.boot_id = d.boot_id AND l.expires_at > ?)
+LIMIT ?"""
+
+_HELD = f"""
+SELECT {NODE_COLUMNS} FROM versions v JOIN nodes n ON n.version_id = v.id
+WHERE v.state != '{VersionState.CLEAN}' AND v.node_id > ? ORDER BY v.node_id LIMIT ?"""
+
+_TOTALS = """
+SELECT COALESCE(SUM(v.size), 0), COUNT(*) FROM nodes n JOIN versions v ON v.id = n.version_id WHERE n.tenant_id = ?"""
+
+_BLOBS = """
+SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id > ? GROUP BY blob_id ORDER BY blob_id LIMIT ?"""
+
+
+class Subtrees:
+    def __init__(self, session: Session) -> None:
+        self._s = session
+
+    def subtree(self, node_id: int, limit: int | None = None) -> list[Node]:
+        sql = self._s.pick(_BELOW) + _SUBTREE
+        return [node_from_row(row) for row in self._s.rows(sql, node_id, _ALL if limit is None else limit)]
+
+    def subtree_size(self, node_id: int, limit: int) -> tuple[int, int, int]:
+        nodes, files, size = self._s.rows(self._s.pick(_BELOW) + _SIZE, node_id, limit)[0]
+        return int(nodes), int(files), int(size)
+
+    def remove_leaves(self, node_id: int, limit: int) -> tuple[int, int, list[str], bool]:
+        """Walks down one branch at a time: the stack holds the collections from ``node_id`` to the one being emptied,
+        each with what is known to be in it."""
+        erasing = _Erasing(self._s, limit)
+        stack: list[int] = [node_id]
+        while stack and erasing.left > 0:
+            found = self._s.rows(_FEW, stack[-1], erasing.left)
+            erasing.files_of([row[0] for row in found if row[1] == Kind.FILE])
+            collections = [row[0] for row in found if row[1] == Kind.COLLECTION]
+            if collections:
+                stack.append(collections[0])
+            elif len(found) == 0 or erasing.left > 0:
+                erasing.emptied(stack.pop())
+        return erasing.files, erasing.bytes, erasing.blobs, not stack
+
+    def detached(self, now: int, limit: int = 100) -> list[tuple[int, int]]:
+        return [(row[0], row[1]) for row in self._s.rows(_DETACHED, now, limit)]
+
+    def held(self, limit: int = 1000, after_id: int = 0) -> list[Node]:
+        return [node_from_row(row) for row in self._s.rows(_HELD, after_id, limit)]
+
+    def referenced(self, blob_id: str) -> bool:
+        return self._s.row("SELECT 1 FROM versions WHERE blob_id = ? LIMIT 1", blob_id) is not None
+
+    def totals(self, tenant_id: int) -> tuple[int, int]:
+        size, files = self._s.rows(_TOTALS, tenant_id)[0]
+        return int(size), int(files)
+
+    def blobs(self, after: str = "", limit: int = 1000) -> list[tuple[str, int, str]]:
+        return [(row[0], int(row[1]), row[2]) for row in self._s.rows(_BLOBS, after, limit)]
+
+
+class _Erasing:
+    """Counts what one batch erased. ``left`` nodes may still go."""
+
+    def __init__(self, session: Session, limit: int) -> None:
+        self._s = session
+        self.left = limit
+        self.files = 0
+        self.bytes = 0
+        self.blobs: list[str] = []
+
+    def files_of(self, node_ids: list[int]) -> None:
+        """Erases files with all their versions; the bytes of current ones are what usage gets back."""
+        if not node_ids:
+            return
+        s, ids = self._s, self._s.array(node_ids)
+        sql = f"SELECT COALESCE(SUM(v.size), 0) FROM nodes n JOIN versions v ON v.id = n.version_id WHERE n.id {s.in_list}"
+        self.bytes += int(s.scalar(sql, ids))
+        rows = s.rows(f"DELETE FROM versions WHERE node_id {s.in_list} RETURNING blob_id", ids)
+        self.blobs.extend(row[0] for row in rows)
+        s.run(f"DELETE FROM nodes WHERE id {s.in_list}", ids)
+        self.files += len(node_ids)
+        self.left -= len(node_ids)
+
+    def emptied(self, node_id: int) -> None:
+        """Erases the node that has no children any more: a collection, or a file that was the top of the tree."""
+        kind = self._s.scalar("SELECT kind FROM nodes WHERE id = ?", node_id)
+        if kind == Kind.FILE:
+            self.files_of([node_id])
+        elif kind is not None:
+            self._s.run("DELETE FROM nodes WHERE id = ?", node_id)
+            self.left -= 1
