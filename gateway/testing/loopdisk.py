@@ -38,13 +38,17 @@ class LoopDisk:
         _run("mount", "-o", f"remount,{option}", str(self.folder))
 
     def cut_power(self) -> None:
-        """What was not flushed is lost: the file system stops at once, without writing its journal. Then ``mount``."""
+        """What was not flushed is lost; then ``mount``. Nobody may have a file open there."""
+        self.stop_writing()
+        self.unmount()
+
+    def stop_writing(self) -> None:
+        """The file system stops at once, without writing its journal; who uses it gets input/output errors."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN, struct.pack("I", WITHOUT_FLUSHING_THE_JOURNAL))
         finally:
             os.close(descriptor)
-        self.unmount()
 
     def fill(self, leave: int = 0) -> Path:
         """Takes all free bytes but ``leave``; the file that takes them can be deleted again."""
