@@ -104,3 +104,8 @@ def access(
             "remote": remote,
         },
     )
+
+
+def fingerprint(key: bytes) -> str:
+    """Eight hex digits that name a key without telling it."""
+    return hashlib.sha256(key).hexdigest()[:8]

@@ -1,0 +1,270 @@
+"""The composition root: configuration → database, stores, plugins → services. Every process begins here.
+
+The only place that reads the clock and looks up entry points of storage backends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from gateway import child, logs, pluginhost
+from gateway.blobstore import Adopting, BlobStore
+from gateway.config import Config, ConfigError, PluginConfig
+from gateway.db.engine import open_database
+from gateway.domain.errors import KuradoError
+from gateway.domain.ids import Ids, new_boot_id
+from gateway.domain.tenant import Tenant
+from gateway.hooks import PluginContext
+from gateway.service.accounts import Accounts
+from gateway.service.directory import Directory
+from gateway.service.fsck import Fsck
+from gateway.service.health import Health
+from gateway.service.leases import LeaseKeeper
+from gateway.service.logins import Logins
+from gateway.service.outbox import Outbox
+from gateway.service.policies import Policies
+from gateway.service.services import Services, space_services
+from gateway.service.sweeper import Sweeper
+from gateway.service.traffic import TrafficMeter
+from gateway.service.unit_of_work import Database, Lease
+from gateway.service.uploads import UploadSettings
+from gateway.service.usage import UsageService
+
+BACKENDS = "kurado.storage_backends"
+
+log = logging.getLogger("kurado.daemon")
+
+
+def wall_clock() -> int:
+    """Now, in ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Deployment:
+    """Everything that one process works with. ``leases`` is this process's lease; ``close`` gives it back.
+
+    ``role``: cli, gate, steward, desk, or start (what the supervisor does before its first child).
+    """
+
+    config: Config
+    db: Database
+    store: BlobStore
+    host: pluginhost.PluginHost
+    services: Services
+    boot_id: str
+    role: str
+    clock: Callable[[], int]
+    leases: LeaseKeeper
+    _closing: contextlib.ExitStack = field(repr=False)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.config.data_dir
+
+    def listener(self) -> socket.socket:
+        """The listening socket of this child: the one that the supervisor made, else one of its own. OSError."""
+        address = self.config.listen.desk if self.role == "desk" else self.config.listen.dav
+        return child.inherited_listener(os.environ) or child.make_listener(address.host, address.port)
+
+    def ready(self) -> None:
+        """Tells the supervisor that this child serves."""
+        child.tell_ready(os.environ)
+
+    def close(self) -> None:
+        """Gives the lease back and closes plugins, stores and database. What fails is logged: the lease lapses."""
+        self._closing.close()
+
+    def __enter__(self) -> Deployment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_deployment(
+    config: Config, *, role: str = "cli", clock: Callable[[], int] = wall_clock
+) -> Deployment:
+    """Opens all parts. Raises ConfigError, PluginError, SchemaTooOld, SchemaTooNew, Unavailable."""
+    boot_id = new_boot_id()
+    with contextlib.ExitStack() as closing:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        store = open_backend({"backend": config.storage.name, **config.storage.settings}, config.data_dir, "storage")
+        closing.callback(store.close)
+        db = open_database(config.database, durability=config.durability, clock=clock)
+        closing.callback(db.close)
+        later = _Later()
+        host = pluginhost.load(
+            config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later)
+        )
+        services = _services(config, db, store, host, clock, boot_id)
+        later.target = services
+        leases = LeaseKeeper(
+            db, boot_id=boot_id, role=role, host=host_id(config.data_dir), pid=os.getpid(), clock=clock
+        )
+        closing.callback(_drop_quietly, leases)
+        return Deployment(config, db, store, host, services, boot_id, role, clock, leases, closing.pop_all())
+
+
+def _services(
+    config: Config,
+    db: Database,
+    store: BlobStore,
+    host: pluginhost.PluginHost,
+    clock: Callable[[], int],
+    boot_id: str,
+) -> Services:
+    ids = Ids()
+    staging = staging_folder(store, config.data_dir)
+    settings = UploadSettings(staging, config.http.max_upload, flush=config.durability == "full")
+    space = space_services(db, store, host, clock, ids, boot_id, settings)
+    directory = Directory(db, clock)
+    policies = Policies(db, host.policy_kinds(), clock)
+    sweeper = Sweeper(db, store, staging, lambda: [one.name for one in host.subscribers()], clock)
+    return Services(
+        db=db,
+        store=store,
+        host=host,
+        clock=clock,
+        ids=ids,
+        boot_id=boot_id,
+        space=space,
+        accounts=Accounts(db, ids, clock, space.settling),
+        directory=directory,
+        logins=Logins(directory, clock),
+        policies=policies,
+        traffic=TrafficMeter(
+            boot_id, clock, lambda samples: db.write(lambda tx: host.traffic(samples, tx.usage)).result()
+        ),
+        outbox=Outbox(db, host.subscribers, clock),
+        sweeper=sweeper,
+        health=Health(db, store, host, clock, config.data_dir, staging),
+        fsck=Fsck(db, store, sweeper, clock),
+        usage=UsageService(db, policies, clock),
+    )
+
+
+def open_backend(settings: Mapping[str, Any], data_dir: Path, key: str = "backend") -> BlobStore:
+    """Opens the storage backend that ``settings["backend"]`` names. ConfigError names ``key`` and what exists."""
+    name = settings.get("backend")
+    found = {point.name: point for point in entry_points(group=BACKENDS)}
+    if name not in found:
+        known = ", ".join(sorted(found))
+        raise ConfigError(None, f"{key}.backend", f"there is no storage backend {name!r}", f"use one of: {known}")
+    rest = {setting: value for setting, value in settings.items() if setting != "backend"}
+    try:
+        store: BlobStore = found[name].load()(rest, data_dir)
+    except ValueError as error:
+        raise ConfigError(None, key, str(error), f"see the settings of the backend {name}") from None
+    return store
+
+
+def staging_folder(store: BlobStore, data_dir: Path) -> Path:
+    """Where uploads wait: on the store's own file system if it can adopt files."""
+    staging = store.staging if isinstance(store, Adopting) else data_dir / "staging"
+    staging.mkdir(parents=True, exist_ok=True)
+    return staging
+
+
+class _Later:
+    """The services for plugins, which are made before them: whoever asks too early is told so."""
+
+    target: Services | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self.target is None:
+            raise RuntimeError("the services are not there yet: use them from hooks, jobs and commands only")
+        return getattr(self.target, name)
+
+
+def _plugin_context(
+    plugin: PluginConfig, config: Config, db: Database, store: BlobStore, clock: Callable[[], int], later: _Later
+) -> PluginContext:
+    def policy(name: str, tenant: Tenant | None) -> Any:
+        return later.policies.get(name, tenant)
+
+    def alarm(kind: str, subject: str, message: str | None) -> None:
+        try:
+            db.write(lambda tx: tx.system.alarm(kind, subject, message, clock())).result()
+        except KuradoError as error:
+            log.error("alarm not stored", extra={"kind": kind, "subject": subject, "text": message, "why": str(error)})
+
+    return PluginContext(
+        name=plugin.name,
+        settings=plugin.settings,
+        on_error=plugin.on_error,
+        timeout=plugin.timeout,
+        data_dir=config.data_dir,
+        demo=config.demo,
+        clock=clock,
+        blobs=store,
+        backend=lambda settings: open_backend(settings, config.data_dir, f"plugins.{plugin.name}"),
+        policy=policy,
+        alarm=alarm,
+        services=later,
+    )
+
+
+def _drop_quietly(leases: LeaseKeeper) -> None:
+    try:
+        leases.drop()
+    except KuradoError as error:
+        log.warning("the lease could not be given back; it lapses", extra={"reason": str(error)})
+
+
+# -- this machine -----------------------------------------------------------------------------------------------------
+
+
+def installation_key(data_dir: Path) -> bytes:
+    """A random key of this data folder, made once: masks names in logs, and tells its processes from others'."""
+    file = data_dir / "run" / "key"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secrets.token_hex(16))
+    return bytes.fromhex(file.read_text()) or b"-"
+
+
+def host_id(data_dir: Path) -> str:
+    """Names this machine and data folder in leases: the same host name in two containers is not the same host."""
+    return f"{socket.gethostname()}/{logs.fingerprint(installation_key(data_dir))}"
+
+
+def is_running(lease: Lease) -> bool:
+    """Whether the process of a lease of this machine still exists (or another with its number does)."""
+    try:
+        os.kill(lease.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def repair_after_crash(deployment: Deployment) -> list[str]:
+    """What a start must put right: ends leases of dead processes, gives their reservations back, removes what they had
+    staged. Returns one line for each thing done. Only when no other process can be starting on this data folder."""
+    sweeper = deployment.services.sweeper
+    ended = sweeper.end_leases_of(host_id(deployment.data_dir), is_running)
+    swept = sweeper.drop_lapsed()
+    done = []
+    if ended or swept.boots:
+        done.append(f"{max(ended, swept.boots)} processes had ended without stopping cleanly")
+    if swept.reservations:
+        done.append(f"{swept.reservations} reservations of quota given back")
+    if swept.staged:
+        done.append(f"{swept.staged} unfinished uploads removed")
+    for line in done:
+        log.warning("repaired after a crash", extra={"what": line})
+    return done

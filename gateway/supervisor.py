@@ -1,0 +1,435 @@
+"""``kurado serve``: starts the children, replaces those that die, reloads on SIGHUP and drains on SIGTERM.
+
+The supervisor itself serves nothing and holds no database: it cannot fail for their reasons. It owns the listening
+sockets and one lock on the data folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from gateway import child
+from gateway.config import Config
+
+GATE, STEWARD, DESK = "gate", "steward", "desk"
+START_SECONDS = 30.0
+DRAIN_SECONDS = 30.0
+MAX_BACKOFF = 10.0
+STEADY_SECONDS = 10.0
+
+log = logging.getLogger("kurado.supervisor")
+
+
+class CannotStart(Exception):
+    """A child refused to start, or another supervisor serves this data folder; the message is for the operator."""
+
+
+@dataclass(eq=False)
+class Child:
+    """One process. ``slot`` names its place (gate-0, steward, desk); ``ready`` turns True when it serves."""
+
+    slot: str
+    process: subprocess.Popen[bytes]
+    ready_pipe: int
+    started: float
+    heard: bytes = b""
+    ready: bool = False
+    failure: str = ""
+    draining_since: float | None = None
+
+
+@dataclass
+class Slot:
+    """A place for a child; ``restart_at`` is set while the place is empty. Times are monotonic seconds."""
+
+    name: str
+    listener: socket.socket | None
+    current: Child | None = None
+    failures: int = 0
+    restart_at: float | None = None
+    last_failure: str = ""
+
+    @property
+    def role(self) -> str:
+        return self.name.partition("-")[0]
+
+
+@dataclass
+class Hooks:
+    """What ``serve`` and ``demo`` give the supervisor. ``load`` reads the configuration afresh and raises when it is
+    bad; ``prepare`` runs once, when the data folder is ours and before the first child; ``say`` prints a line for people;
+    ``when_ready`` is called once, with the URLs by name (dav, desk). Without ``reloads`` SIGHUP stops as SIGTERM does (a
+    terminal was closed)."""
+
+    load: Callable[[], Config]
+    prepare: Callable[[], None]
+    say: Callable[[str], None]
+    when_ready: Callable[[Mapping[str, str]], None]
+    reloads: bool = True
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Supervisor:
+    """Runs until SIGTERM or SIGINT; ``run`` returns the exit status."""
+
+    def __init__(self, config: Config, hooks: Hooks) -> None:
+        self._config = config
+        self._hooks = hooks
+        self._slots: dict[str, Slot] = {}
+        self._old: list[Child] = []
+        self._selector = selectors.DefaultSelector()
+        self._signals: list[int] = []
+        self._life_read, self._life_write = os.pipe()
+        self._stopping = False
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serves. Raises CannotStart when the first start fails; children that started are stopped then."""
+        with _only_one(self._config.data_dir), self._catch_signals():
+            try:
+                self._hooks.prepare()
+                self._open_slots(self._config)
+                for slot in self._slots.values():
+                    self._start(slot)
+                self._await_first_start()
+                self._say_ready()
+                while not self._stopping:
+                    self._turn(None)
+            finally:
+                self._stop_all()
+                _addresses_file(self._config.data_dir).unlink(missing_ok=True)
+                for slot in self._slots.values():
+                    if slot.listener:
+                        slot.listener.close()
+                os.close(self._life_write)
+                os.close(self._life_read)
+        return 0
+
+    def _open_slots(self, config: Config) -> None:
+        dav, desk = config.listen.dav, config.listen.desk
+        port = dav.port
+        for number in range(config.gates):
+            listener = _listen(dav.host, port, "listen.dav")
+            port = listener.getsockname()[1]
+            self._slots[f"{GATE}-{number}"] = Slot(f"{GATE}-{number}", listener)
+        self._slots[STEWARD] = Slot(STEWARD, None)
+        self._slots[DESK] = Slot(DESK, _listen(desk.host, desk.port, "listen.desk"))
+
+    def _await_first_start(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not all(slot.current and slot.current.ready for slot in self._slots.values()):
+            for slot in self._slots.values():
+                if slot.current is None:
+                    raise CannotStart(slot.last_failure)
+                if slot.current.failure:
+                    raise CannotStart(slot.current.failure)
+            if self._stopping:
+                raise CannotStart("stopped while starting")
+            if time.monotonic() > deadline:
+                waiting = [slot.name for slot in self._slots.values() if not (slot.current and slot.current.ready)]
+                raise CannotStart(f"{', '.join(waiting)} did not start within {START_SECONDS:.0f} s")
+            self._turn(0.2)
+
+    def _say_ready(self) -> None:
+        urls = self.urls()
+        file = _addresses_file(self._config.data_dir)
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps({**urls, "pid": os.getpid()}, indent=1) + "\n")
+        part.replace(file)
+        self._hooks.when_ready(urls)
+
+    def urls(self) -> dict[str, str]:
+        """The URLs under which gates and desk serve, with the real ports."""
+        scheme = "https" if self._config.listen.tls else "http"
+        gate, desk = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener
+        assert gate is not None
+        assert desk is not None
+        return {"dav": f"{scheme}://{_authority(gate)}", "desk": f"http://{_authority(desk)}"}
+
+    # -- one turn of the loop -----------------------------------------------------------------------------------------
+
+    def _turn(self, timeout: float | None) -> None:
+        self._listen_to_children(self._next_timeout(timeout))
+        signals, self._signals = self._signals, []
+        ends = {signal.SIGTERM, signal.SIGINT} | (set() if self._hooks.reloads else {signal.SIGHUP})
+        if ends & set(signals):
+            self._stopping = True
+            return
+        self._bury()
+        if signal.SIGHUP in signals:
+            self._reload()
+        now = time.monotonic()
+        for slot in self._slots.values():
+            if slot.current is None and slot.restart_at is not None and now >= slot.restart_at:
+                self._start(slot)
+        self._kill_overdue(now)
+
+    def _listen_to_children(self, timeout: float | None) -> None:
+        for key, _ in self._selector.select(timeout):
+            if isinstance(key.data, Child):
+                self._hear(key.data)
+            else:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(key.fd, 4096)
+
+    def _next_timeout(self, timeout: float | None) -> float | None:
+        now = time.monotonic()
+        times = [slot.restart_at for slot in self._slots.values() if slot.restart_at is not None]
+        times += [old.draining_since + DRAIN_SECONDS for old in self._old if old.draining_since is not None]
+        if timeout is not None:
+            times.append(now + timeout)
+        return max(0.0, min(times) - now) if times else None
+
+    def _hear(self, one: Child) -> None:
+        heard = os.read(one.ready_pipe, 4096)
+        one.heard += heard
+        if heard and not one.heard.endswith(b"\n"):
+            return
+        self._selector.unregister(one.ready_pipe)
+        os.close(one.ready_pipe)
+        text = one.heard.decode("utf-8", "replace").strip()
+        one.ready = text == "ready"
+        if text.startswith("failed "):
+            one.failure = text.removeprefix("failed ")
+        elif not one.ready:
+            one.failure = f"{one.slot} ended while it started"
+
+    def _bury(self) -> None:
+        for slot in self._slots.values():
+            dead = slot.current
+            if dead is None or dead.process.poll() is None:
+                continue
+            if not dead.ready and not dead.failure:
+                self._hear(dead)
+            slot.current, slot.last_failure = None, dead.failure or f"{slot.name} ended"
+            if time.monotonic() - dead.started >= STEADY_SECONDS and dead.ready:
+                slot.failures = 0
+            pause = 0.0 if slot.failures == 0 else min(MAX_BACKOFF, 0.5 * 2 ** (slot.failures - 1))
+            slot.failures += 1
+            slot.restart_at = time.monotonic() + pause
+            log.error(
+                "child ended, starting another",
+                extra={"slot": slot.name, "status": dead.process.returncode, "reason": dead.failure, "pause": pause},
+            )
+            if pause and slot.listener is not None and slot.role == GATE:
+                # nobody would answer for a while: leave new connections to the other gates
+                with contextlib.suppress(OSError):
+                    slot.listener.shutdown(socket.SHUT_RDWR)
+        self._old = [old for old in self._old if old.process.poll() is None]
+
+    def _kill_overdue(self, now: float) -> None:
+        for old in self._old:
+            if old.draining_since is not None and now >= old.draining_since + DRAIN_SECONDS:
+                log.error("child did not drain in time", extra={"slot": old.slot, "pid": old.process.pid})
+                old.process.kill()
+                old.draining_since = now
+
+    # -- children -----------------------------------------------------------------------------------------------------
+
+    def _start(self, slot: Slot) -> None:
+        slot.restart_at = None
+        if slot.listener is not None:
+            slot.listener.listen(child.BACKLOG)
+        slot.current = self._spawn(slot.name, slot.listener, self._config)
+
+    def _spawn(self, name: str, listener: socket.socket | None, config: Config) -> Child:
+        read, write = os.pipe()
+        passed = [write, self._life_read]
+        environ = {
+            **self._hooks.environ,
+            **self._real_addresses(),
+            child.READY_FD: str(write),
+            child.LIFE_FD: str(self._life_read),
+            "PYTHONUNBUFFERED": "1",
+        }
+        if listener is not None:
+            passed.append(listener.fileno())
+            environ[child.LISTEN_FD] = str(listener.fileno())
+        arguments = ["--config", str(config.file)] if config.file else []
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from gateway.cli import main; main()", *arguments, "child",
+             name.partition("-")[0]],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            pass_fds=passed,
+            env=environ,
+        )
+        os.close(write)
+        one = Child(name, process, read, time.monotonic())
+        self._selector.register(read, selectors.EVENT_READ, one)
+        log.info("child started", extra={"slot": name, "pid": process.pid})
+        return one
+
+    def _real_addresses(self) -> dict[str, str]:
+        """Overrides port 0 in the children's configuration by what was taken."""
+        gate, desk = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener
+        assert gate is not None
+        assert desk is not None
+        return {"KURADO_LISTEN_DAV": _authority(gate), "KURADO_LISTEN_DESK": _authority(desk)}
+
+    def _drain(self, one: Child) -> None:
+        one.draining_since = time.monotonic()
+        self._old.append(one)
+        with contextlib.suppress(ProcessLookupError):
+            one.process.terminate()
+
+    def _stop_all(self) -> None:
+        for slot in self._slots.values():
+            if slot.current is not None and slot.current.process.poll() is None:
+                self._drain(slot.current)
+            slot.current = None
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for old in self._old:
+            try:
+                old.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.error("child did not drain in time", extra={"slot": old.slot, "pid": old.process.pid})
+                old.process.kill()
+                old.process.wait()
+        self._old = []
+
+    # -- SIGHUP -------------------------------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """New children with the configuration as it is now; the old ones are drained once the new ones serve. When
+        anything is wrong with it, the old ones stay."""
+        try:
+            config = self._hooks.load()
+            self._check_unchanged(config)
+            fresh = self._start_fresh(config)
+        except Exception as error:
+            log.error("reload failed, the old configuration stays", extra={"reason": str(error)})
+            self._hooks.say(f"reload failed, the old configuration stays: {error}")
+            return
+        self._config = config
+        for name, (slot, one) in fresh.items():
+            before = self._slots.get(name)
+            if before is not None and before.current is not None:
+                self._drain(before.current)
+            slot.current, slot.failures, slot.restart_at = one, 0, None
+            self._slots[name] = slot
+        for name in [name for name in self._slots if name not in fresh]:
+            gone = self._slots.pop(name)
+            if gone.current is not None:
+                self._drain(gone.current)
+            if gone.listener is not None:
+                gone.listener.close()
+        log.info("reloaded", extra={"gates": config.gates})
+        self._hooks.say("reloaded")
+
+    def _check_unchanged(self, config: Config) -> None:
+        if config.data_dir != self._config.data_dir or config.database != self._config.database:
+            raise CannotStart("data_dir and database cannot change while the daemon runs: stop and start it")
+        if config.listen.dav != self._config.listen.dav or config.listen.desk != self._config.listen.desk:
+            raise CannotStart("addresses cannot change while the daemon runs: stop and start it")
+
+    def _start_fresh(self, config: Config) -> dict[str, tuple[Slot, Child]]:
+        names = [f"{GATE}-{number}" for number in range(config.gates)] + [STEWARD, DESK]
+        fresh: dict[str, tuple[Slot, Child]] = {}
+        try:
+            for name in names:
+                slot = self._slots.get(name) or self._new_gate_slot(name)
+                if slot.listener is not None:
+                    slot.listener.listen(child.BACKLOG)
+                fresh[name] = (Slot(name, slot.listener, None), self._spawn(name, slot.listener, config))
+            self._await([one for _, one in fresh.values()])
+        except BaseException:
+            for slot, one in fresh.values():
+                self._drain(one)
+                if slot.listener is not None and slot.name not in self._slots:
+                    slot.listener.close()
+            raise
+        return fresh
+
+    def _new_gate_slot(self, name: str) -> Slot:
+        first = self._slots[f"{GATE}-0"].listener
+        assert first is not None
+        host, port = first.getsockname()[:2]
+        return Slot(name, _listen(host, port, "listen.dav"))
+
+    def _await(self, children: list[Child]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not all(one.ready for one in children):
+            for one in children:
+                if one.failure or one.process.poll() is not None:
+                    raise CannotStart(one.failure or f"{one.slot} ended while it started")
+            if time.monotonic() > deadline or signal.SIGTERM in self._signals:
+                raise CannotStart("the new children did not start in time")
+            self._listen_to_children(0.2)
+
+    # -- signals ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _catch_signals(self) -> Iterator[None]:
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        self._selector.register(read, selectors.EVENT_READ, None)
+        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        before = {number: signal.signal(number, lambda n, _: self._signals.append(n)) for number in wanted}
+        wakeup = signal.set_wakeup_fd(write)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._selector.close()
+            os.close(read)
+            os.close(write)
+
+
+def run_folder(data_dir: Path) -> Path:
+    """The folder of what belongs to a running daemon; made if missing."""
+    folder = data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _addresses_file(data_dir: Path) -> Path:
+    return run_folder(data_dir) / "addresses.json"
+
+
+@contextlib.contextmanager
+def _only_one(data_dir: Path) -> Iterator[IO[str]]:
+    """Holds the lock of the data folder; CannotStart when another supervisor has it."""
+    with (run_folder(data_dir) / "supervisor.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
+            raise CannotStart(
+                f"another kurado{f' (process {holder})' if holder else ''} serves {data_dir}: stop it first"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield file
+
+
+def _listen(host: str, port: int, key: str) -> socket.socket:
+    try:
+        return child.make_listener(host, port)
+    except OSError as error:
+        raise CannotStart(f"{key}: cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def _authority(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
