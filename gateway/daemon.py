@@ -129,6 +129,7 @@ def _services(
     settings = UploadSettings(staging, config.http.max_upload, flush=config.durability == "full")
     space = space_services(db, store, host, clock, ids, boot_id, settings)
     directory = Directory(db, clock)
+    outbox = Outbox(db, host.subscribers, clock)
     policies = Policies(db, host.policy_kinds(), clock)
     sweeper = Sweeper(db, store, staging, lambda: [one.name for one in host.subscribers()], clock)
     return Services(
@@ -146,10 +147,10 @@ def _services(
         traffic=TrafficMeter(
             boot_id, clock, lambda samples: db.write(lambda tx: host.traffic(samples, tx.usage)).result()
         ),
-        outbox=Outbox(db, host.subscribers, clock),
+        outbox=outbox,
         sweeper=sweeper,
-        health=Health(db, store, host, clock, config.data_dir, staging),
-        fsck=Fsck(db, store, sweeper, clock),
+        health=Health(db, store, host, outbox, clock, staging, durable=config.durability == "full"),
+        fsck=Fsck(db, store, sweeper, space.settling, clock),
         usage=UsageService(db, policies, clock),
     )
 

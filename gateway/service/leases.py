@@ -76,6 +76,10 @@ class LeaseKeeper:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self.forget()
+
+    def forget(self) -> None:
+        """The same, but the lease can be taken again."""
         with self._lock:
             if self.lease is None:
                 return

@@ -92,16 +92,20 @@ class Sweeper:
 
     def drop_staged(self) -> int:
         """Removes staged files whose process holds no live lease; returns how many."""
-        files = [file for file in _files(self._staging) if _STAGED.fullmatch(file.name)]
-        if not files:
-            return 0
+        left_over = self.staged()
+        for name in left_over:
+            (self._staging / name).unlink(missing_ok=True)
+        return len(left_over)
+
+    def staged(self) -> list[str]:
+        """The names of staged files whose process holds no live lease."""
+        names = [file.name for file in _files(self._staging) if _STAGED.fullmatch(file.name)]
+        if not names:
+            return []
         now = self._clock()
         # read after the files were listed: a process takes its lease before it stages anything
         live = self._db.read(lambda tx: {lease.boot_id for lease in tx.leases.live(now)})
-        left_over = [file for file in files if boot_of(file.name) not in live]
-        for file in left_over:
-            file.unlink(missing_ok=True)
-        return len(left_over)
+        return [name for name in names if boot_of(name) not in live]
 
     def sweep_lapsed(self) -> Swept:
         """Everything that lapsed processes left, and then their leases."""
