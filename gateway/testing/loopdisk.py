@@ -53,7 +53,12 @@ class LoopDisk:
     def fill(self, leave: int = 0) -> Path:
         """Takes all free bytes but ``leave``; the file that takes them can be deleted again."""
         ballast = self.folder / "ballast"
-        with ballast.open("wb", buffering=0) as file:
+        self.fill_more(ballast, leave)
+        return ballast
+
+    def fill_more(self, ballast: Path, leave: int = 0) -> None:
+        """Lets the ballast take what has become free since."""
+        with ballast.open("ab", buffering=0) as file:
             for size in (1024 * 1024, 4096):
                 block = bytes(size)
                 try:
@@ -61,7 +66,6 @@ class LoopDisk:
                         file.write(block)
                 except OSError:
                     continue
-        return ballast
 
 
 @contextmanager

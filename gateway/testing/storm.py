@@ -49,7 +49,7 @@ class DavClient:
         self._path = parts.path
         self._address = (parts.hostname, parts.port)
         self._timeout = timeout
-        self._headers = {"Authorization": "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()}
+        self.headers = {"Authorization": "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()}
         self._connection: http.client.HTTPConnection | None = None
 
     def request(
@@ -59,7 +59,7 @@ class DavClient:
         if self._connection is None:
             self._connection = http.client.HTTPConnection(*self._address, timeout=self._timeout)
         try:
-            self._connection.request(verb, self._path + quote(name), body, {**self._headers, **(headers or {})})
+            self._connection.request(verb, self._path + quote(name), body, {**self.headers, **(headers or {})})
             answer = self._connection.getresponse()
             return answer.status, dict(answer.headers), answer.read()
         except BaseException:
