@@ -107,6 +107,7 @@ def open_deployment(
         host = pluginhost.load(
             config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later)
         )
+        closing.callback(host.close)
         services = _services(config, db, store, host, clock, boot_id)
         later.target = services
         leases = LeaseKeeper(

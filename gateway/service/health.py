@@ -150,11 +150,15 @@ class Health:
             age[line.subscriber] = max(age.get(line.subscriber, 0.0), seconds)
             parked[line.subscriber] = parked.get(line.subscriber, 0) + line.parked
         facts = []
-        for name, seconds in sorted(age.items()):
+        configured = {subscriber.name for subscriber in self._outbox.subscribers()}
+        for name, seconds in sorted((name, age[name]) for name in configured):
             count = parked.get(name, 0)
             level = ERROR if count else WARNING if seconds > 300 else OK
             text = f"{count} tenants parked, see: kurado outbox list" if count else f"oldest event {seconds:.1f} s old"
             facts.append(HealthFact(f"outbox.{name}", level, text, seconds))
+        for name in self._outbox.forgotten():
+            text = f"its events are kept though no plugin {name} is configured: kurado outbox forget {name}"
+            facts.append(HealthFact(f"outbox.{name}", WARNING, text, age.get(name)))
         return facts
 
     # -- deadlines ----------------------------------------------------------------------------------------------------

@@ -262,8 +262,8 @@ class Outbox:
                 if not following:
                     raise NotFound(f"{subscriber} has handled every event of {tenant_name}")
                 seq = following[0].seq
-                fence = max((lease.fence for lease in tx.leases.live(now) if lease.role == "steward"), default=0)
-                if not tx.events.advance(subscriber, tenant.id, cursor.seq, seq, fence):
+                # 0: an operator's hand carries no steward's token, the comparison alone protects the cursor
+                if not tx.events.advance(subscriber, tenant.id, cursor.seq, seq, 0):
                     raise NotFound("the cursor has moved meanwhile: look again")
             fresh = _fresh(cursor, seq)
             tx.events.failed(fresh)
@@ -271,6 +271,18 @@ class Outbox:
             return fresh
 
         return self._db.write(change).result()
+
+    def forgotten(self) -> list[str]:
+        """Subscribers that have cursors but are not configured any more: their cursors keep events from being
+        deleted until ``forget``."""
+        names = {subscriber.name for subscriber in self._subscribers()}
+        return sorted({cursor.subscriber for cursor in self._db.read(lambda tx: tx.events.cursors())} - names)
+
+    def forget(self, subscriber: str) -> None:
+        """Drops the cursors of a subscriber that is gone for good. NotFound while it is configured or unknown."""
+        if subscriber not in self.forgotten():
+            raise NotFound(f"{subscriber} is no subscriber that was removed from the configuration")
+        self._db.write(lambda tx: tx.events.forget_subscriber(subscriber)).result()
 
     def trim(self) -> int:
         """Deletes events that every subscriber has passed and that are older than the retention; returns how many."""
