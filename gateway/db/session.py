@@ -80,7 +80,7 @@ class SqliteSession(Session):
         return found
 
     def row(self, sql: str, *params: Any) -> Row | None:
-        # fetchall, not fetchone: a statement that was not read to its end would keep its snapshot and its RETURNING open
+        # fetchall: a statement that is not read to its end would stay open
         found = self.raw.execute(sql, params).fetchall()
         return found[0] if found else None
 

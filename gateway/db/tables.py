@@ -1,4 +1,4 @@
-"""The tables of the core, with the reasons for their keys (DESIGN section 4). Usage tables are in ``gateway/db/usage.py``.
+"""The tables of the core, with the reasons for their keys (DESIGN section 4). Those of usage: ``gateway/db/usage.py``.
 
 Ids are 63-bit numbers given by the caller; times are ms UTC; JSON is text, NULL where it would be empty.
 """

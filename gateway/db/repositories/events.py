@@ -90,8 +90,8 @@ class Events:
 
 
 def _event(row: Row) -> Event:
-    return Event(*row[:8], data=json.loads(row[8]))
+    return Event(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], json.loads(row[8]))
 
 
 def _cursor(row: Row) -> Cursor:
-    return Cursor(*row[:6], parked=bool(row[6]))
+    return Cursor(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]))

@@ -48,6 +48,8 @@ WHERE v.state != '{VersionState.CLEAN}' AND v.node_id > ? ORDER BY v.node_id LIM
 _TOTALS = """
 SELECT COALESCE(SUM(v.size), 0), COUNT(*) FROM nodes n JOIN versions v ON v.id = n.version_id WHERE n.tenant_id = ?"""
 
+_CURRENT_BYTES = "SELECT COALESCE(SUM(v.size), 0) FROM nodes n JOIN versions v ON v.id = n.version_id"
+
 _BLOBS = """
 SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id > ? GROUP BY blob_id ORDER BY blob_id LIMIT ?"""
 
@@ -65,17 +67,16 @@ class Subtrees:
         return int(nodes), int(files), int(size)
 
     def remove_leaves(self, node_id: int, limit: int) -> tuple[int, int, list[str], bool]:
-        """Walks down one branch at a time: the stack holds the collections from ``node_id`` to the one being emptied,
-        each with what is known to be in it."""
+        """A collection is looked into, what it holds goes on the stack above it, and it goes when it is seen empty."""
         erasing = _Erasing(self._s, limit)
-        stack: list[int] = [node_id]
+        stack = [node_id]
         while stack and erasing.left > 0:
             found = self._s.rows(_FEW, stack[-1], erasing.left)
-            erasing.files_of([row[0] for row in found if row[1] == Kind.FILE])
             collections = [row[0] for row in found if row[1] == Kind.COLLECTION]
+            erasing.files_of([row[0] for row in found if row[1] == Kind.FILE])
             if collections:
-                stack.append(collections[0])
-            elif len(found) == 0 or erasing.left > 0:
+                stack.extend(collections)
+            elif erasing.left > 0:
                 erasing.emptied(stack.pop())
         return erasing.files, erasing.bytes, erasing.blobs, not stack
 
@@ -111,8 +112,7 @@ class _Erasing:
         if not node_ids:
             return
         s, ids = self._s, self._s.array(node_ids)
-        sql = f"SELECT COALESCE(SUM(v.size), 0) FROM nodes n JOIN versions v ON v.id = n.version_id WHERE n.id {s.in_list}"
-        self.bytes += int(s.scalar(sql, ids))
+        self.bytes += int(s.scalar(f"{_CURRENT_BYTES} WHERE n.id {s.in_list}", ids))
         rows = s.rows(f"DELETE FROM versions WHERE node_id {s.in_list} RETURNING blob_id", ids)
         self.blobs.extend(row[0] for row in rows)
         s.run(f"DELETE FROM nodes WHERE id {s.in_list}", ids)

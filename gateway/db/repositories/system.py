@@ -32,9 +32,9 @@ class Systems:
         )  # fmt: skip
 
     def alarms(self, active_only: bool = True) -> list[Alarm]:
-        where = "WHERE cleared_at IS NULL " if active_only else ""
-        sql = f"SELECT kind, subject, message, raised_at, cleared_at FROM alarms {where}ORDER BY raised_at, kind, subject"
-        return [Alarm(*row) for row in self._s.rows(sql)]
+        where = " WHERE cleared_at IS NULL" if active_only else ""
+        rows = self._s.rows(f"SELECT kind, subject, message, raised_at, cleared_at FROM alarms{where}")
+        return sorted((Alarm(*row) for row in rows), key=lambda alarm: (alarm.raised_at, alarm.kind, alarm.subject))
 
     def put_fact(self, name: str, level: str, message: str, value: float | None, now: int) -> None:
         self._s.run(

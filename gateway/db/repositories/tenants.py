@@ -69,7 +69,7 @@ class Tenants:
         tenant_id: int,
         now: int,
         *,
-        bytes: int = 0,  # noqa: A002 the unit is the name
+        bytes: int = 0,
         files: int = 0,
         unreserve: int = 0,
         limits: Limits = _NO_LIMITS,
@@ -79,12 +79,12 @@ class Tenants:
         most_files = _room(limits.files, files)
         row = self._s.row(_SETTLE, bytes, files, unreserve, now, now, tenant_id, most_bytes, most_files)
         if row is None:
-            raise self._exceeded(tenant_id, growth, files, limits)
+            raise self._exceeded(tenant_id, growth, limits)
         return Usage(*row)
 
-    def reserve(self, tenant_id: int, boot_id: str, upload_id: int, bytes: int, limits: Limits) -> None:  # noqa: A002
+    def reserve(self, tenant_id: int, boot_id: str, upload_id: int, bytes: int, limits: Limits) -> None:
         if not self._s.run(_RESERVE, bytes, tenant_id, _room(limits.bytes, bytes)):
-            raise self._exceeded(tenant_id, bytes, 0, limits)
+            raise self._exceeded(tenant_id, bytes, limits)
         self._s.run(
             "INSERT INTO reservations (upload_id, tenant_id, boot_id, bytes) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (upload_id) DO UPDATE SET bytes = reservations.bytes + excluded.bytes",
@@ -115,7 +115,7 @@ class Tenants:
     def _give_back(self, tenant_id: int, amount: int) -> None:
         self._s.run("UPDATE tenants SET reserved_bytes = reserved_bytes - ? WHERE id = ?", amount, tenant_id)
 
-    def _exceeded(self, tenant_id: int, growth: int, files: int, limits: Limits) -> Exception:
+    def _exceeded(self, tenant_id: int, growth: int, limits: Limits) -> Exception:
         tenant = self.by_id(tenant_id)
         if tenant is None:
             return NotFound("no such tenant")

@@ -1,0 +1,160 @@
+"""SQLite: one file in WAL mode, flushed at each commit."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from gateway.db.faults import Fault, driver_error
+from gateway.db.filelock import FileLock
+from gateway.db.session import Session, SqliteSession
+from gateway.domain.errors import BackendUnavailable, KuradoError
+
+_BUSY = 10.0  # seconds; only foreign programs and checkpoints are waited for, our writers queue at the file lock
+_LOOK = 0.25  # seconds between two looks at the file's identity
+_TROUBLE = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+
+
+class SqliteSource:
+    is_local = True
+    max_readers = 64
+
+    def __init__(self, path: Path, *, durability: str = "full") -> None:
+        self.path = path
+        self._synchronous = "FULL" if durability == "full" else "NORMAL"
+        self._lock = FileLock(path)
+        self._identity = _identity(path)
+        self._looked = 0.0
+        # a plain driver connection each time: SQLAlchemy's pool would hand one back to another thread
+        self._engine: Engine = create_engine(
+            "sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+
+    def connect(self, *, writer: bool = False) -> Session:  # noqa: ARG002 both are alike here
+        self.verify(now=True)
+        try:
+            session = SqliteSession(self._engine.connect())
+        except Exception as error:
+            if self.fault(error) is Fault.OWN:
+                raise
+            raise BackendUnavailable("the database cannot be opened") from error
+        self.verify(now=True)
+        return session
+
+    def verify(self, now: bool = False) -> None:
+        """The file must be the one that was opened: SQLite itself would go on with a deleted one without a word."""
+        moment = time.monotonic()
+        if not now and moment - self._looked < _LOOK:
+            return
+        identity = _identity(self.path)
+        if identity is None:
+            raise BackendUnavailable("the database file is gone")
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            raise BackendUnavailable("the database file was replaced: the gateway must be restarted")
+        self._looked = moment
+
+    def begin_read(self, session: Session) -> None:
+        session.raw.execute("BEGIN")
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        return self._lock.held()
+
+    def begin_write(self, session: Session, keys: Iterable[int | None]) -> None:  # noqa: ARG002 there is one lock
+        session.raw.execute("BEGIN IMMEDIATE")
+
+    def fault(self, error: BaseException) -> Fault:
+        error = driver_error(error)
+        if isinstance(error, KuradoError):
+            return Fault.OWN
+        if isinstance(error, OSError):
+            return Fault.OWN
+        if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.IntegrityError):
+            return Fault.OWN
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return Fault.FULL
+        if code == sqlite3.SQLITE_IOERR and self._no_room():
+            return Fault.FULL  # growing the shared memory file on a full disk is an I/O error to SQLite
+        if code in _TROUBLE or "no such table" in str(error) or "closed database" in str(error):
+            return Fault.GONE
+        return Fault.OWN
+
+    def close(self) -> None:
+        self._lock.close()
+        self._engine.dispose()
+
+    def _open(self) -> sqlite3.Connection:
+        # mode=rw: a connection never makes a file where one was deleted
+        connection = sqlite3.connect(
+            f"file:{_quoted(self.path)}?mode=rw",
+            uri=True,
+            timeout=_BUSY,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=400,
+        )
+        for pragma in (
+            "journal_mode = WAL",
+            f"synchronous = {self._synchronous}",
+            "foreign_keys = ON",
+            "cache_size = -8192",
+            "journal_size_limit = 67108864",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+    def _no_room(self) -> bool:
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < 1 << 20
+
+
+def make_file(path: Path) -> None:
+    """An empty file for a new database, with its folder entry flushed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def is_sqlite(url: Any) -> bool:
+    return str(url).startswith("sqlite")

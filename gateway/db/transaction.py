@@ -1,0 +1,54 @@
+"""All repositories on one session: what a unit of work is given."""
+
+from __future__ import annotations
+
+from gateway.db.repositories.blobs import Blobs
+from gateway.db.repositories.events import Events
+from gateway.db.repositories.leases import Leases
+from gateway.db.repositories.locks import Locks
+from gateway.db.repositories.nodes import Nodes
+from gateway.db.repositories.policies import Policies
+from gateway.db.repositories.refusals import Refusals
+from gateway.db.repositories.system import Systems
+from gateway.db.repositories.tenants import Tenants
+from gateway.db.repositories.users import Users
+from gateway.db.session import Session
+from gateway.service.unit_of_work import (
+    BlobRepository,
+    EventRepository,
+    LeaseRepository,
+    LockRepository,
+    NodeRepository,
+    PolicyRepository,
+    RefusalRepository,
+    SystemRepository,
+    TenantRepository,
+    UsageRepository,
+    UserRepository,
+)
+
+
+class Transaction:
+    """Implements ``Tx``. Made once for a session and used by its transactions one after another."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.tenants: TenantRepository = Tenants(session)
+        self.users: UserRepository = Users(session)
+        self.nodes: NodeRepository = Nodes(session)
+        self.locks: LockRepository = Locks(session)
+        self.events: EventRepository = Events(session)
+        self.blobs: BlobRepository = Blobs(session)
+        self.leases: LeaseRepository = Leases(session)
+        self.refusals: RefusalRepository = Refusals(session)
+        self.policies: PolicyRepository = Policies(session)
+        self.system: SystemRepository = Systems(session)
+        self.usage: UsageRepository = _usages(session)
+
+
+def _usages(session: Session) -> UsageRepository:
+    try:
+        from gateway.db.usage import UsageRepository as Usages
+    except ModuleNotFoundError:
+        return None  # type: ignore[return-value]
+    return Usages(session.core)
