@@ -131,7 +131,7 @@ def _check_members(plugin: Plugin) -> set[str]:
 
 
 def _check_on_error(plugin: Plugin) -> None:
-    """Content plugins fail closed: what could not be inspected is refused or held (RULES D-71), marked in demos only."""
+    """Content plugins fail closed: what was not inspected is refused or held (RULES D-71), marked in demos only."""
     allowed: tuple[str, ...] = ("refuse", "allow")
     if plugin.hooks & CONTENT_HOOKS:
         allowed = ("refuse", "hold", "mark") if plugin.context.demo else ("refuse", "hold")

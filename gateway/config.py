@@ -1,0 +1,322 @@
+"""gateway.yaml (version 1) as frozen dataclasses, with environment variables over it.
+
+The variable of a key is named after its path: ``listen.dav`` is ``KURADO_LISTEN_DAV``, the setting ``clamd`` of the
+plugin ``virus_scan`` is ``KURADO_PLUGINS_VIRUS_SCAN_CLAMD``. Relative paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.configenv import PREFIX, overlay
+from gateway.domain.fields import FieldError, Fields, boolean, integer, one_of, text, texts
+from gateway.domain.units import parse_duration, parse_size
+from gateway.yamlfile import YamlError, load_yaml
+
+VERSION = 1
+DEFAULT_FILE = "gateway.yaml"
+ON_ERROR = ("refuse", "hold", "mark", "allow")
+_TOP = ("version", "data_dir", "database", "durability", "demo", "gates", "policies")
+_LISTEN = ("dav", "desk")
+_TLS = ("cert", "key")
+_LOG = ("requests", "level")
+_HTTP = (
+    "hostnames",
+    "allow_plain_login",
+    "trusted_proxies",
+    "max_upload",
+    "head_timeout",
+    "min_body_rate",
+    "keep_alive",
+    "max_connections_per_address",
+)
+LEAVES: tuple[tuple[str, ...], ...] = (
+    *((key,) for key in _TOP),
+    *(("listen", key) for key in _LISTEN),
+    *(("listen", "tls", key) for key in _TLS),
+    *(("http", key) for key in _HTTP),
+    *(("log", key) for key in _LOG),
+)
+"""The keys that an environment variable can set; ``storage`` and ``plugins`` are open and handled apart."""
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """A configuration that the daemon does not start with: where, what is wrong, and what to write instead."""
+
+    def __init__(self, file: str, path: str, reason: str, fix: str = "") -> None:
+        super().__init__(": ".join(filter(None, [file, path, reason])) + (f". Fix: {fix}" if fix else ""))
+        self.file = file
+        self.path = path
+        self.reason = reason
+        self.fix = fix
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. Port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of this machine can connect."""
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return self.host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the certificate with its chain, and the key."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    dav: Address
+    desk: Address
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """``name`` as in the entry points of ``kurado.storage_backends``; ``settings`` are the backend's own keys."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginConfig:
+    """``timeout`` in seconds for each call of a hook; 0 is none, None leaves it to the plugin host."""
+
+    name: str
+    on_error: str = "refuse"
+    timeout: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """``hostnames`` are our names in Destination headers besides the listeners' own; ``trusted_proxies`` networks whose
+    X-Forwarded-* headers count. Times in seconds, ``min_body_rate`` in bytes a second, ``max_upload`` in bytes."""
+
+    hostnames: tuple[str, ...] = ()
+    allow_plain_login: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    max_upload: int | None = None
+    head_timeout: float = 20.0
+    min_body_rate: int = 1024
+    keep_alive: float = 20.0
+    max_connections_per_address: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """``requests``: one JSON line a request."""
+
+    requests: bool = False
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """``file`` is None only when everything came from the environment. ``database`` is an SQLAlchemy URL."""
+
+    file: Path | None
+    data_dir: Path
+    database: str
+    storage: BackendConfig
+    listen: Listen
+    gates: int
+    plugins: tuple[PluginConfig, ...]
+    policies: Path
+    http: HttpConfig = HttpConfig()
+    log: LogConfig = LogConfig()
+    demo: bool = False
+    durability: str = "full"
+
+
+def load(file: Path | None, environ: Mapping[str, str]) -> Config:
+    """Reads ``file``, or ``$KURADO_CONFIG``, or ``./gateway.yaml``.
+
+    ConfigError names file (or variable), key path, reason and fix.
+    """
+    file = file or Path(environ.get(PREFIX + "CONFIG") or DEFAULT_FILE)
+    shown = str(file)
+    document = _read(file)
+    try:
+        overridden = overlay(document, environ, LEAVES)
+        config = _config(Fields(document), file.absolute())
+        _check_plain_login(config)
+    except FieldError as error:
+        variable = next((name for name, path in overridden.items() if path == error.path), None)
+        raise ConfigError(f"${variable}" if variable else shown, error.path, error.reason, error.fix) from error
+    return config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = load_yaml(file.read_text("utf-8"))
+    except FileNotFoundError:
+        fix = "`kurado init DIR` writes one, `kurado --config FILE` or $KURADO_CONFIG names one"
+        raise ConfigError(str(file), "", "there is no such file", fix) from None
+    except OSError as error:
+        raise ConfigError(str(file), "", f"cannot be read: {error.strerror}", "check the permissions") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(file), "", f"is not UTF-8 at byte {error.start}", "save it as UTF-8") from error
+    except YamlError as error:
+        raise ConfigError(str(file), "", f"is not valid YAML: {error}", "correct the line") from error
+    if not isinstance(document, dict):
+        raise ConfigError(str(file), "", "holds no settings", "`kurado init DIR` writes a complete sample")
+    return document
+
+
+def _config(top: Fields, file: Path) -> Config:
+    folder = file.parent
+    top.take("version", integer(VERSION, VERSION), fix=f"write `version: {VERSION}`")
+    data_dir = top.take("data_dir", lambda value: folder / Path(text(value)).expanduser(), folder / "data")
+    config = Config(
+        file=file,
+        data_dir=data_dir,
+        database=top.take("database", lambda value: _database(value, folder), f"sqlite:///{data_dir / 'kurado.db'}"),
+        storage=_backend(top.section("storage")),
+        listen=_listen(top.section("listen"), folder),
+        gates=top.take("gates", integer(1, 256), os.cpu_count() or 1),
+        plugins=top.items("plugins", _plugin),
+        policies=top.take("policies", lambda value: folder / Path(text(value)).expanduser(), folder / "policies"),
+        http=_http(top.section("http")),
+        log=_log(top.section("log")),
+        demo=top.take("demo", boolean, False),
+        durability=top.take("durability", one_of("full", "relaxed"), "full"),
+    )
+    top.done()
+    _check_plugins(config.plugins)
+    return config
+
+
+def _database(value: object, folder: Path) -> str:
+    url = text(value)
+    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        return f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+    if not url.startswith(("postgresql://", "postgresql+psycopg://")):
+        raise ValueError("is no sqlite:///FILE and no postgresql://user@host/name URL")
+    return url
+
+
+def _backend(fields: Fields) -> BackendConfig:
+    return BackendConfig(fields.take("backend", text, "local"), fields.rest())
+
+
+def _listen(fields: Fields, folder: Path) -> Listen:
+    dav = fields.take("dav", parse_address, Address("127.0.0.1", 8080))
+    desk = fields.take("desk", parse_address, Address("127.0.0.1", 8081))
+    tls = _tls(fields.section("tls"), folder) if fields.has("tls") else None
+    fields.take("tls", lambda value: value, None)
+    fields.done()
+    if dav == desk and dav.port:
+        raise FieldError(fields.at("desk"), f"{desk} is already listen.dav", "give it a port of its own")
+    return Listen(dav, desk, tls)
+
+
+def parse_address(value: object) -> Address:
+    """``host:port``, ``[ipv6]:port``, ``:port`` (all addresses) or a port (on loopback). ValueError otherwise."""
+    host, colon, port = str(value).rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not port.isdecimal() or int(port) > 65535 or (":" in host and not str(value).startswith("[")):
+        raise ValueError(f"{value!r} is no address such as 127.0.0.1:8080 or [::1]:8080")
+    return Address((host or "0.0.0.0") if colon else "127.0.0.1", int(port))
+
+
+def _tls(fields: Fields, folder: Path) -> Tls:
+    def existing(value: object) -> Path:
+        path = folder / Path(text(value)).expanduser()
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        return path
+
+    tls = Tls(fields.take("cert", existing), fields.take("key", existing))
+    fields.done()
+    return tls
+
+
+def _plugin(item: object, path: str) -> PluginConfig:
+    if isinstance(item, str):
+        return PluginConfig(item)
+    fields = Fields(item, path)
+    name = fields.take("name", text)
+    on_error = fields.take("on_error", one_of(*ON_ERROR), "refuse")
+    timeout: float | None = fields.take("timeout", parse_duration, None)
+    return PluginConfig(name, on_error, timeout, fields.rest())
+
+
+def _check_plugins(plugins: tuple[PluginConfig, ...]) -> None:
+    names = [plugin.name for plugin in plugins]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise FieldError(f"plugins[{number}].name", f"{name!r} is listed twice", "remove one of them")
+
+
+def _http(fields: Fields) -> HttpConfig:
+    default = HttpConfig()
+    http = HttpConfig(
+        hostnames=tuple(name.lower() for name in fields.take("hostnames", texts, default.hostnames)),
+        allow_plain_login=fields.take("allow_plain_login", boolean, default.allow_plain_login),
+        trusted_proxies=fields.take("trusted_proxies", _networks, default.trusted_proxies),
+        max_upload=fields.take("max_upload", parse_size, default.max_upload),
+        head_timeout=fields.take("head_timeout", _positive_duration, default.head_timeout),
+        min_body_rate=fields.take("min_body_rate", parse_size, default.min_body_rate),
+        keep_alive=fields.take("keep_alive", _positive_duration, default.keep_alive),
+        max_connections_per_address=fields.take(
+            "max_connections_per_address", integer(1, 1_000_000), default.max_connections_per_address
+        ),
+    )
+    fields.done()
+    return http
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(item, strict=False)) for item in texts(value))
+
+
+def _positive_duration(value: object) -> float:
+    seconds = parse_duration(value)
+    if seconds <= 0:
+        raise ValueError("must be more than 0 seconds")
+    return seconds
+
+
+def _log(fields: Fields) -> LogConfig:
+    log = LogConfig(
+        requests=fields.take("requests", boolean, False),
+        level=fields.take("level", one_of("debug", "info", "warning", "error"), "info"),
+    )
+    fields.done()
+    return log
+
+
+def _check_plain_login(config: Config) -> None:
+    """Basic sends the password in the clear: over TLS, on loopback, behind a TLS proxy, or explicitly allowed."""
+    address = config.listen.dav
+    if config.listen.tls or address.is_loopback or config.http.trusted_proxies or config.http.allow_plain_login:
+        return
+    raise FieldError(
+        "listen.dav",
+        f"{address} can be reached from other machines and logins would travel in the clear",
+        "set listen.tls, or name your TLS proxy in http.trusted_proxies, or listen on 127.0.0.1,"
+        " or accept the risk with http.allow_plain_login: true",
+    )
