@@ -11,7 +11,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -196,7 +196,7 @@ class Stream:
         if self._line is None:
             raise ScannerFault("the conversation with clamd is over")
         try:
-            if select.select([self._line], [], [], 0)[0]:
+            if _readable(self._line, 0):
                 raise self._spoke_early()
             self._line.sendall(data)
         except TimeoutError:
@@ -227,7 +227,7 @@ class Stream:
         """A long scan goes on while clamd answers PING on another line; silence is not waited for."""
         end = time.monotonic() + self.deadlines.scan
         heard = time.monotonic()
-        while not select.select([line], [], [], max(0.0, min(_PING_EVERY, end - time.monotonic())))[0]:
+        while not _readable(line, max(0.0, min(_PING_EVERY, end - time.monotonic()))):
             now = time.monotonic()
             if now >= end:
                 raise ScannerSlow(f"clamd did not answer within {self.deadlines.scan:g} s")
@@ -250,6 +250,13 @@ def parse_answer(text: str) -> Answer:
     if "size limit exceeded" in text:
         raise StreamTooLong("the content is longer than clamd's StreamMaxLength")
     raise ScannerFault(f"clamd answered {text[:120]!r}" if text else "clamd closed the line without an answer")
+
+
+def _readable(line: socket.socket, seconds: float) -> bool:
+    """Whether there is something to read. poll, not select: a gate has more than 1024 descriptors."""
+    poller = select.poll()
+    poller.register(line, select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
 
 
 def _read_answer(line: socket.socket, end: bytes, deadline: float) -> str:
@@ -282,12 +289,3 @@ def _command(endpoint: Endpoint, timeout: float, ask: Callable[[_Commands], obje
         raise ScannerFault(str(error)) from None
     finally:
         commands.close()
-
-
-def deadlines_from(settings: Mapping[str, float]) -> Deadlines:
-    """Deadlines from ``connect_timeout``, ``silence_timeout``, ``scan_timeout`` (seconds)."""
-    return Deadlines(
-        connect=settings.get("connect_timeout", Deadlines.connect),
-        silence=settings.get("silence_timeout", Deadlines.silence),
-        scan=settings.get("scan_timeout", Deadlines.scan),
-    )

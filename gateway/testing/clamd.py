@@ -6,13 +6,16 @@ date, so that their age can be judged: clamd reads it from the head of ``daily.c
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -175,3 +178,109 @@ def dated_definitions(at: datetime) -> bytes:
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return head.ljust(512).encode() + packed.getvalue()
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+class FaultyClamd:
+    """A TCP proxy before a real clamd that spoils conversations in one way at a time.
+
+    ``fault``: "" passes all through; "cut-after:N" closes after N bytes of a stream; "cut-answer" closes instead of
+    answering; "half-answer" sends ``stream: O`` and closes; "nonsense" answers something else; "silent" never answers
+    a stream, nor PING; "deaf" takes nothing after the command; "version:TEXT" answers VERSION with TEXT.
+    """
+
+    def __init__(self, port: int, fault: str = "") -> None:
+        self.fault = fault
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.streams = 0
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def tcp(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """Closes all lines."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for line in list(self._open):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+
+    def __enter__(self) -> FaultyClamd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                line, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(line)
+            thread = threading.Thread(target=self._serve, args=(line, self.fault), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, line: socket.socket, fault: str) -> None:
+        with line, contextlib.suppress(OSError):
+            command = b""
+            while not command.endswith((b"\0", b"\n")):
+                data = line.recv(1)
+                if not data:
+                    return
+                command += data
+            streams = command.strip(b"zn\0\n") == b"INSTREAM"
+            self.streams += streams
+            if fault.startswith("version:") and command.startswith(b"nVERSION"):
+                line.sendall(fault.removeprefix("version:").encode() + b"\n")
+            elif fault in ("silent", "deaf") and (streams or fault == "silent"):
+                while fault == "silent" and line.recv(65_536):
+                    pass
+                self._wait(line)
+            else:
+                self._relay(line, command, fault if streams else "")
+
+    def _wait(self, line: socket.socket) -> None:
+        """Until the other side gives up, without reading."""
+        poller = select.poll()
+        poller.register(line, select.POLLRDHUP)
+        poller.poll(60_000)
+
+    def _relay(self, line: socket.socket, command: bytes, fault: str) -> None:
+        left = int(fault.removeprefix("cut-after:")) if fault.startswith("cut-after:") else None
+        with socket.create_connection(("127.0.0.1", self._target), 10) as clamd:
+            clamd.sendall(command)
+            poller = select.poll()
+            poller.register(line, select.POLLIN)
+            poller.register(clamd, select.POLLIN)
+            while True:
+                for fd, _ in poller.poll():
+                    source, target = (line, clamd) if fd == line.fileno() else (clamd, line)
+                    data = source.recv(65_536)
+                    if not data:
+                        return
+                    if source is line and left is not None:
+                        left -= len(data)
+                        if left <= 0:
+                            return
+                    if source is clamd and fault == "cut-answer":
+                        return
+                    if source is clamd and fault == "half-answer":
+                        data = b"stream: O"
+                    if source is clamd and fault == "nonsense":
+                        data = b"hello, I am a printer\0"
+                    target.sendall(data)
+                    if source is clamd and fault == "half-answer":
+                        return

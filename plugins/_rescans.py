@@ -1,0 +1,76 @@
+"""Judges held and marked files again: what was not scanned as soon as it can be, the rest with new definitions."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, cast
+
+from gateway.domain.errors import KuradoError
+from gateway.domain.node import Node, VersionState
+from gateway.domain.upload import Outcome, Verdict
+
+_PAGE = 200
+_REMEMBERED = 100_000
+_STATES = {Outcome.CLEAN: VersionState.CLEAN, Outcome.MARK: VersionState.MARKED, Outcome.HOLD: VersionState.HELD}
+_MINE = "virus_scan: "
+_NOT_SCANNED = "virus_scan: not scanned"
+
+
+class Rescans:
+    """``holds`` gives the service of pending files, ``judge(file, size, sha256)`` the verdict on one."""
+
+    def __init__(self, holds: Callable[[], Any], judge: Callable[[BinaryIO, int, str], Verdict]) -> None:
+        self._holds = holds
+        self._judge = judge
+        self._judged: OrderedDict[tuple[int, str], None] = OrderedDict()
+
+    def run(self, definitions: str) -> None:
+        """One round over all pending files. Ends early when the scanner fails: the next round goes on."""
+        holds, after = self._holds(), 0
+        while page := holds.pending(_PAGE, after):
+            for node in page:
+                after = node.id
+                if self._is_due(node, definitions) and not self._one(holds, node, definitions):
+                    return
+
+    def _is_due(self, node: Node, definitions: str) -> bool:
+        """Only what this plugin held or marked: what another rule holds is not ours to release."""
+        version = node.version
+        if version is None or not version.reason.startswith(_MINE):
+            return False
+        return version.reason.startswith(_NOT_SCANNED) or (version.id, definitions) not in self._judged
+
+    def _one(self, holds: Any, node: Node, definitions: str) -> bool:
+        version = node.version
+        assert version is not None
+        try:
+            with holds.open(node) as stream, _seekable(stream) as file:
+                verdict = self._judge(file, version.size, version.sha256)
+        except KuradoError:
+            return False
+        if f"{verdict.policy}: {verdict.reason}".startswith(_NOT_SCANNED):
+            return False
+        if verdict.outcome is Outcome.REFUSE:
+            holds.reject(node, verdict)
+        elif (state := _STATES[verdict.outcome]) is not version.state and state is not VersionState.HELD:
+            holds.release(node, state, f"{verdict.policy}: {verdict.reason}" if state is VersionState.MARKED else "")
+        self._judged[(version.id, definitions)] = None
+        while len(self._judged) > _REMEMBERED:
+            self._judged.popitem(last=False)
+        return True
+
+
+@contextlib.contextmanager
+def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """The stream itself, or a copy on disk if it cannot go back."""
+    if stream.seekable():
+        yield stream
+        return
+    with tempfile.TemporaryFile() as copy:
+        while block := stream.read(1024 * 1024):
+            copy.write(block)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
