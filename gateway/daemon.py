@@ -162,12 +162,12 @@ def open_backend(settings: Mapping[str, Any], data_dir: Path, key: str = "backen
     found = {point.name: point for point in entry_points(group=BACKENDS)}
     if name not in found:
         known = ", ".join(sorted(found))
-        raise ConfigError(None, f"{key}.backend", f"there is no storage backend {name!r}", f"use one of: {known}")
+        raise ConfigError("", f"{key}.backend", f"there is no storage backend {name!r}", f"use one of: {known}")
     rest = {setting: value for setting, value in settings.items() if setting != "backend"}
     try:
         store: BlobStore = found[name].load()(rest, data_dir)
     except ValueError as error:
-        raise ConfigError(None, key, str(error), f"see the settings of the backend {name}") from None
+        raise ConfigError("", key, str(error), f"see the settings of the backend {name}") from None
     return store
 
 

@@ -63,11 +63,12 @@ class LeaseKeeper:
             self.lease = None
             raise LeaseLost(f"the lease of {self._role} {self._boot_id} has lapsed")
 
-    def keep(self) -> None:
-        """Takes the lease and renews it in a thread of its own until ``drop``: for commands that write content."""
+    def keep(self, on_lost: Callable[[], None] = lambda: None) -> None:
+        """Takes the lease and renews it in a thread of its own until ``drop``. ``on_lost`` is called there when it was
+        swept: nothing that this process writes can be committed any more."""
         self.grant()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._renew_for_ever, name="lease", daemon=True)
+            self._thread = threading.Thread(target=self._renew_for_ever, args=(on_lost,), name="lease", daemon=True)
             self._thread.start()
 
     def drop(self) -> None:
@@ -91,11 +92,12 @@ class LeaseKeeper:
 
             self._db.write(give_back).result()
 
-    def _renew_for_ever(self) -> None:
+    def _renew_for_ever(self, on_lost: Callable[[], None]) -> None:
         while not self._stop.wait(RENEW_SECONDS):
             try:
                 self.renew()
             except LeaseLost:
+                on_lost()
                 return
             except KuradoError:
                 continue

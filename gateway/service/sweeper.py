@@ -19,6 +19,7 @@ from gateway.blobstore import BlobStore
 from gateway.service.unit_of_work import Database, Lease, Released, Tx
 
 READ_GRACE_MS = 60_000
+COMMIT_MARGIN_MS = 5_000
 BATCH = 500
 _STAGED = re.compile(r"[0-9a-f]{12}-[0-9a-f]+")
 
@@ -74,49 +75,53 @@ class Sweeper:
         def end(tx: Tx) -> int:
             dead = [lease for lease in tx.leases.live(now) if lease.host == host and not is_running(lease)]
             for lease in dead:
-                tx.leases.renew(lease.boot_id, now - 1)
+                tx.leases.renew(lease.boot_id, 0)
             return len(dead)
 
         return self._db.write(end).result()
 
     def drop_lapsed(self) -> Swept:
         """Reservations and staged files of lapsed processes. Their leases stay until their blobs were swept too."""
-        now = self._clock()
-
         def drop(tx: Tx) -> tuple[list[str], int]:
-            boots = [lease.boot_id for lease in tx.leases.lapsed(now)]
+            boots = [lease.boot_id for lease in self._end_lapsed(tx)]
             return boots, tx.tenants.drop_reservations(boots) if boots else 0
 
         boots, reservations = self._db.write(drop).result()
         return Swept(boots=len(boots), reservations=reservations, staged=self.drop_staged())
 
     def drop_staged(self) -> int:
-        """Removes staged files whose process holds no live lease; returns how many."""
+        """Removes staged files whose process is over; returns how many."""
         left_over = self.staged()
         for name in left_over:
             (self._staging / name).unlink(missing_ok=True)
         return len(left_over)
 
     def staged(self) -> list[str]:
-        """The names of staged files whose process holds no live lease."""
+        """The names of staged files whose process is over."""
         names = [file.name for file in _files(self._staging) if _STAGED.fullmatch(file.name)]
         if not names:
             return []
-        now = self._clock()
         # read after the files were listed: a process takes its lease before it stages anything
-        live = self._db.read(lambda tx: {lease.boot_id for lease in tx.leases.live(now)})
+        live = self._db.read(self._live)
         return [name for name in names if boot_of(name) not in live]
 
     def sweep_lapsed(self) -> Swept:
         """Everything that lapsed processes left, and then their leases."""
         swept = self.drop_lapsed()
-        now = self._clock()
-        lapsed = self._db.read(lambda tx: tx.leases.lapsed(now))
+        lapsed = self._db.write(self._end_lapsed).result()
         blobs = 0
         for lease in lapsed:
             blobs += self._sweep_boot(lease.boot_id)
             self._db.write(lambda tx: tx.leases.remove(lease.boot_id)).result()  # noqa: B023
         return Swept(len(lapsed), swept.reservations, swept.staged, blobs)
+
+    def _end_lapsed(self, tx: Tx) -> list[Lease]:
+        """Ends lapsed leases for good: a process that was only paused can then neither renew nor commit, and nothing
+        of what is swept now can become referenced. The margin lets a commit end that saw its lease alive."""
+        lapsed = tx.leases.lapsed(self._clock() - COMMIT_MARGIN_MS)
+        for lease in lapsed:
+            tx.leases.renew(lease.boot_id, 0)
+        return lapsed
 
     def _sweep_boot(self, boot_id: str) -> int:
         left_over = self._needless([(info.key, info.size) for info in self._store.list(f"{boot_id}-")])
@@ -172,10 +177,12 @@ class Sweeper:
     def unreferenced(self) -> list[tuple[str, int]]:
         """(key, size) of all blobs that no version names, that are not waiting for deletion, and whose process is
         over: for fsck."""
-        now = self._clock()
         stored = [(info.key, info.size) for info in self._store.list()]
-        live = self._db.read(lambda tx: {lease.boot_id for lease in tx.leases.live(now)})
+        live = self._db.read(self._live)
         return self._needless([blob for blob in stored if boot_of(blob[0]) not in live])
+
+    def _live(self, tx: Tx) -> set[str]:
+        return {lease.boot_id for lease in tx.leases.live(self._clock() - COMMIT_MARGIN_MS)}
 
     def delete_unreferenced(self, key: str) -> bool:
         """Deletes a blob that ``unreferenced`` named, if that is still so."""

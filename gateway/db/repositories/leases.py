@@ -9,9 +9,10 @@ from gateway.service.unit_of_work import Lease
 _COLUMNS = "boot_id, role, host, pid, started_at, expires_at, fence"
 STEWARD = "steward"
 
-# A steward that was succeeded does not come back to life by renewing.
+# A steward that was succeeded does not come back to life by renewing, nor does a process whose lease was ended for good
+# (expires_at 0): the sweeper may be deleting what it left.
 _RENEW = f"""
-UPDATE leases SET expires_at = ? WHERE boot_id = ? AND (role <> '{STEWARD}' OR fence =
+UPDATE leases SET expires_at = ? WHERE boot_id = ? AND expires_at > 0 AND (role <> '{STEWARD}' OR fence =
     (SELECT value FROM counters WHERE name = 'fence.{STEWARD}'))"""
 
 
