@@ -1,4 +1,4 @@
-"""litmus, the WebDAV compliance suite, on a real gateway: no failure, and no warning that docs/clients.md does not explain."""
+"""litmus, the WebDAV compliance suite: no failure, and no warning that docs/clients.md does not explain."""
 
 from __future__ import annotations
 
