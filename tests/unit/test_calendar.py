@@ -1,0 +1,169 @@
+"""Billing periods against the public vectors and against the rules themselves."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.calendar import (
+    BillingCalendar,
+    CalendarError,
+    Period,
+    PeriodKind,
+    StartDayChange,
+    jst_date,
+    jst_midnight,
+    parse_date,
+    parse_when,
+)
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+
+
+def cases(name: str) -> list[Any]:
+    found = json.loads((VECTORS / f"{name}.json").read_text())["cases"]
+    return [pytest.param(case, id=case["id"]) for case in found]
+
+
+def calendar_of(data: dict[str, Any]) -> BillingCalendar:
+    changes = [
+        StartDayChange(parse_date(one["approved_on"]), one["new_day"]) for one in data.get("start_day_changes", [])
+    ]
+    return BillingCalendar(parse_date(data["start_date"]), data.get("start_day", 21), changes)
+
+
+def as_json(period: Period) -> dict[str, str]:
+    return {"kind": str(period.kind), "start": str(period.start), "end": str(period.end)}
+
+
+@pytest.mark.parametrize("case", cases("billing_calendar"))
+def test_the_public_vectors_of_billing_calendar_pass(case: dict[str, Any]) -> None:
+    try:
+        calendar = calendar_of(case["input"])
+        answer: Any = {
+            "anchor": str(calendar.anchor),
+            "periods": [as_json(period) for period in calendar.until(parse_date(case["input"]["until"]))],
+        }
+    except CalendarError as error:
+        answer = {"error": error.code}
+    assert answer == case["expected"]
+
+
+@pytest.mark.parametrize("case", cases("billing_period_of"))
+def test_the_public_vectors_of_billing_period_of_pass(case: dict[str, Any]) -> None:
+    try:
+        answer: Any = as_json(calendar_of(case["input"]).period_of(parse_when(case["input"]["at"])))
+    except CalendarError as error:
+        answer = {"error": error.code}
+    assert answer == case["expected"]
+
+
+days = st.dates(date(2020, 1, 1), date(2040, 12, 31))
+start_days = st.integers(1, 31)
+
+
+@st.composite
+def calendars(draw: st.DrawFn) -> BillingCalendar:
+    start = draw(days)
+    gaps = draw(st.lists(st.integers(-40, 400), max_size=4))
+    changes = [StartDayChange(start + timedelta(days=gap), draw(start_days)) for gap in gaps]
+    return BillingCalendar(start, draw(start_days), changes)
+
+
+@given(calendars())
+def test_a_walk_day_by_day_meets_no_gap_and_no_overlap(calendar: BillingCalendar) -> None:
+    try:
+        periods = calendar.until(calendar.start_date + timedelta(days=900))
+    except CalendarError as error:
+        assert error.code == "START_DAY_CHANGE_PENDING"
+        return
+    day = calendar.start_date
+    for period in periods:
+        assert period.start == day
+        assert 1 <= period.days <= (30 if period.kind is not PeriodKind.MONTH else 31)
+        while day <= period.end:
+            assert calendar.period_of(day) == period
+            day += timedelta(days=1)
+        assert period.ends_at == jst_midnight(day)
+
+
+@given(calendars())
+def test_months_start_on_the_start_day_or_on_the_last_day_of_a_month_without_it(calendar: BillingCalendar) -> None:
+    allowed = {calendar.start_day, *(change.new_day for change in calendar.changes)}
+    try:
+        periods = calendar.until(calendar.start_date + timedelta(days=900))
+    except CalendarError:
+        return
+    for period in periods:
+        if period.kind is PeriodKind.MONTH:
+            is_last = (period.start + timedelta(days=1)).day == 1
+            assert period.start.day in allowed or (is_last and max(allowed) > period.start.day)
+    assert calendar.anchor == next(p.start for p in calendar.periods() if p.kind is PeriodKind.MONTH)
+
+
+@given(days, start_days)
+def test_without_changes_there_is_at_most_one_stub_and_no_bridge(start: date, day: int) -> None:
+    kinds = [period.kind for period in BillingCalendar(start, day).until(start + timedelta(days=500))]
+    assert PeriodKind.BRIDGE not in kinds
+    assert kinds.count(PeriodKind.STUB) == (kinds[0] is PeriodKind.STUB)
+
+
+def test_a_change_before_the_start_is_simply_the_start_day() -> None:
+    changes = [StartDayChange(date(2026, 1, 2), 5), StartDayChange(date(2026, 1, 2), 11)]
+    calendar = BillingCalendar(date(2026, 2, 11), 21, changes)
+    assert calendar.period_of(date(2026, 2, 11)) == Period(PeriodKind.MONTH, date(2026, 2, 11), date(2026, 3, 10))
+
+
+def test_a_change_approved_in_the_stub_lets_the_stub_end_as_it_was() -> None:
+    calendar = BillingCalendar(date(2026, 4, 5), 21, [StartDayChange(date(2026, 4, 6), 1)])
+    assert [(p.kind, p.start.isoformat()) for p in calendar.until(date(2026, 5, 2))] == [
+        (PeriodKind.STUB, "2026-04-05"),
+        (PeriodKind.BRIDGE, "2026-04-21"),
+        (PeriodKind.MONTH, "2026-05-01"),
+    ]
+    assert calendar.anchor == date(2026, 5, 1)
+
+
+def test_a_change_on_the_first_day_of_the_new_calendar_is_not_pending() -> None:
+    changes = [StartDayChange(date(2026, 3, 10), 1), StartDayChange(date(2026, 4, 1), 5)]
+    starts = [p.start.isoformat() for p in BillingCalendar(date(2026, 1, 21), 21, changes).until(date(2026, 5, 5))]
+    assert starts == ["2026-01-21", "2026-02-21", "2026-03-21", "2026-04-01", "2026-05-01", "2026-05-05"]
+
+
+def test_the_calendar_of_years_ends_without_an_error() -> None:
+    last = list(BillingCalendar(date(9999, 11, 3)).periods())[-1]
+    assert last.end == date.max
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_an_instant_belongs_to_the_jst_day_that_holds_it(at: int) -> None:
+    day = jst_date(at)
+    assert jst_midnight(day) <= at < jst_midnight(day) + 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("2026-02-30", "BAD_DATE"),
+        ("2026/02/03", "BAD_DATE"),
+        ("2026-05-20T15:00:00", "BAD_TIME"),
+        ("2026-05-20T24:00:00Z", "BAD_TIME"),
+        ("2026-05-20T15:00:60Z", "BAD_TIME"),
+        ("", "BAD_TIME"),
+    ],
+)
+def test_what_is_no_when_is_refused_by_name(text: str, code: str) -> None:
+    with pytest.raises(CalendarError) as caught:
+        parse_when(text)
+    assert caught.value.code == code
+
+
+def test_offsets_without_a_colon_and_times_without_seconds_are_read() -> None:
+    assert parse_when("2026-05-20T23:59+0900") == date(2026, 5, 20)
+    assert parse_when("2026-05-20T15:00:00.9Z") == date(2026, 5, 21)
