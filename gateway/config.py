@@ -159,6 +159,7 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Config:
     file = file or Path(environ.get(PREFIX + "CONFIG") or DEFAULT_FILE)
     shown = str(file)
     document = _read(file)
+    overridden: dict[str, str] = {}
     try:
         overridden = overlay(document, environ, LEAVES)
         config = _config(Fields(document), file.absolute())
