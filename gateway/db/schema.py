@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 
 from gateway.db.metadata import metadata
 
@@ -60,7 +60,12 @@ def create_schema(connection: Connection) -> None:
     """All tables and the newest revision, on an empty database, inside the caller's transaction."""
     define_tables()
     metadata.create_all(connection)
-    versions = Table(_VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+    versions = Table(
+        _VERSION_TABLE,
+        MetaData(),
+        Column("version_num", String(32), nullable=False),
+        PrimaryKeyConstraint("version_num", name=f"{_VERSION_TABLE}_pkc"),  # as Alembic would name it
+    )
     versions.create(connection, checkfirst=True)
     connection.execute(versions.insert(), {"version_num": REVISIONS[-1]})
 
