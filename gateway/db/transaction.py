@@ -13,6 +13,7 @@ from gateway.db.repositories.system import Systems
 from gateway.db.repositories.tenants import Tenants
 from gateway.db.repositories.users import Users
 from gateway.db.session import Session
+from gateway.db.usage import UsageRepository as Usages
 from gateway.service.unit_of_work import (
     BlobRepository,
     EventRepository,
@@ -43,12 +44,4 @@ class Transaction:
         self.refusals: RefusalRepository = Refusals(session)
         self.policies: PolicyRepository = Policies(session)
         self.system: SystemRepository = Systems(session)
-        self.usage: UsageRepository = _usages(session)
-
-
-def _usages(session: Session) -> UsageRepository:
-    try:
-        from gateway.db.usage import UsageRepository as Usages
-    except ModuleNotFoundError:
-        return None  # type: ignore[return-value]
-    return Usages(session.core)
+        self.usage: UsageRepository = Usages(session)

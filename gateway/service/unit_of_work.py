@@ -363,7 +363,26 @@ class UsageRepository(UsageLedger, Protocol):
     def statement(self, tenant_id: int, period_start: int) -> Mapping[str, Any] | None:
         """The frozen statement of a closed period."""
 
-    def close_period(self, tenant_id: int, period_start: int, statement: Mapping[str, Any], now: int) -> None: ...
+    def close_period(self, tenant_id: int, period_start: int, statement: Mapping[str, Any], now: int) -> None:
+        """Freezes a statement, once: a second call changes nothing. What comes later is booked after ``ends_at``."""
+
+    def closed_until(self, tenant_id: int) -> int:
+        """Where the last closed period ends; 0 when none was closed."""
+
+    def booked(self, tenant_id: int) -> tuple[int, int]:
+        """(seq of the last event that was booked, time of the last event or sample); zeros when there is none."""
+
+    def metered(self) -> list[int]:
+        """Ids of all tenants with figures, removed ones included."""
+
+    def add_records(self, tenant_id: int, records: Sequence[Mapping[str, Any]]) -> int:
+        """Stores CloudEvents ({source, id, type, at, data}); one whose source and id are known already is the same."""
+
+    def records(self, tenant_id: int, start: int, end: int) -> list[Mapping[str, Any]]:
+        """Records whose time lies in [start, end), in order."""
+
+    def last_record(self, tenant_id: int) -> int | None:
+        """The time of the newest record."""
 
 
 class Tx(Protocol):
