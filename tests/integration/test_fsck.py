@@ -1,0 +1,83 @@
+"""fsck finds what was broken by hand, repairs what it can, and finds nothing on a sound gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.service.fsck import Finding
+from gateway.service.leases import LEASE_MS
+from gateway.service.sweeper import COMMIT_MARGIN_MS
+from gateway.testing.space import Space, open_space
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[Space]:
+    with open_space(tmp_path) as opened:
+        opened.put("a", b"some bytes")
+        opened.put("empty", b"")
+        yield opened
+
+
+def run(space: Space, repair: bool = False, deep: bool = False) -> list[Finding]:
+    return list(space.services.fsck.run(repair=repair, deep=deep))
+
+
+def blob(space: Space) -> Path:
+    (info,) = space.services.store.list()
+    return space.services.store.local_path(info.key)  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_sound_gateway_has_no_findings(space: Space) -> None:
+    assert run(space, deep=True) == []
+
+
+def test_wrong_usage_is_found_and_put_right_by_an_event(space: Space) -> None:
+    tenant_id = space.caller.tenant.id
+    space.services.db.write(lambda tx: tx.tenants.set_usage(tenant_id, 999, 7, 0)).result()
+    assert [(one.kind, one.subject) for one in run(space)] == [("usage", "studio")]
+    assert [one.repaired for one in run(space, repair=True)] == [True]
+    assert run(space) == []
+    assert space.used() == (10, 2)
+    last = space.services.db.read(lambda tx: tx.events.after(tenant_id, tx.events.last_seq(tenant_id) - 1, 1))[0]
+    assert (last.used_bytes, last.used_files) == (10, 2)
+
+
+def test_a_missing_blob_is_found_and_is_not_said_to_be_repaired(space: Space) -> None:
+    blob(space).unlink()
+    assert [(one.kind, one.repaired) for one in run(space, repair=True)] == [("missing-blob", False)]
+
+
+def test_a_blob_of_the_wrong_size_is_found(space: Space) -> None:
+    blob(space).write_bytes(b"short")
+    assert [one.kind for one in run(space)] == ["wrong-size"]
+
+
+def test_changed_bytes_are_found_by_a_deep_look_only(space: Space) -> None:
+    blob(space).write_bytes(b"SOME BYTES")
+    assert run(space) == []
+    assert [one.kind for one in run(space, deep=True)] == ["wrong-digest"]
+
+
+def test_left_overs_of_a_dead_process_are_found_and_removed(space: Space) -> None:
+    boot_id = space.services.boot_id
+    writer = space.services.store.writer(f"{boot_id}-abc")
+    writer.write(b"orphan")
+    writer.commit()
+    assert run(space) == []
+    space.clock.forward((LEASE_MS + COMMIT_MARGIN_MS) / 1000 + 1)
+    assert {one.kind for one in run(space)} == {"left-over", "unreferenced-blob"}
+    assert all(one.repaired for one in run(space, repair=True))
+    assert run(space) == []
+
+
+def test_a_reservation_that_nobody_can_hold_any_more_is_given_back(space: Space) -> None:
+    tenant_id = space.caller.tenant.id
+    space.services.db.write(lambda tx: tx.tenants.set_usage(tenant_id, 10, 2, 64)).result()
+    assert run(space) == []  # a live gate may hold it
+    space.clock.forward((LEASE_MS + COMMIT_MARGIN_MS) / 1000 + 1)
+    assert "reservation" in {one.kind for one in run(space)}
+    run(space, repair=True)
+    assert run(space) == []
