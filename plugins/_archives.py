@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import struct
 import tempfile
 import threading
@@ -41,7 +42,7 @@ class ArchiveLimits:
     ``ratio`` is expanded to packed size, above which too much is a bomb; ``seconds`` for the whole look."""
 
     member: int = 25 * 1024 * 1024
-    expanded: int = 100 * 1024 * 1024
+    expanded: int = 64 * 1024 * 1024
     depth: int = 8
     entries: int = 10_000
     ratio: float = 100.0
@@ -108,21 +109,33 @@ def examine(file: BinaryIO, limits: ArchiveLimits) -> Archive:
     return found
 
 
-_recent: OrderedDict[tuple[str, ArchiveLimits], Archive] = OrderedDict()
+_Identity = tuple[int, int, int, int]
+_recent: OrderedDict[tuple[_Identity, ArchiveLimits], Archive] = OrderedDict()
 _recent_lock = threading.Lock()
 
 
-def examine_once(file: BinaryIO, sha256: str, limits: ArchiveLimits) -> Archive:
-    """:func:`examine`, remembering the last few answers: two plugins ask about the same upload."""
-    key = (sha256, limits)
+def identity(file: BinaryIO) -> _Identity | None:
+    """What tells one file on this machine from another, and from itself after a change; None for other streams."""
+    try:
+        status = os.fstat(file.fileno())
+    except (OSError, AttributeError):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def examine_once(file: BinaryIO, limits: ArchiveLimits) -> Archive:
+    """:func:`examine`, remembering the last few answers: two plugins may ask about the same upload."""
+    which = identity(file)
+    if which is None:
+        return examine(file, limits)
     with _recent_lock:
-        if sha256 and key in _recent:
-            return _recent[key]
-    found = examine(file, limits)
-    with _recent_lock:
-        _recent[key] = found
-        while len(_recent) > 32:
-            _recent.popitem(last=False)
+        found = _recent.get((which, limits))
+    if found is None:
+        found = examine(file, limits)
+        with _recent_lock:
+            _recent[(which, limits)] = found
+            while len(_recent) > 32:
+                _recent.popitem(last=False)
     return found
 
 

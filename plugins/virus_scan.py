@@ -15,9 +15,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from gateway.domain.errors import Infected, InspectorUnavailable, KuradoError, Unscannable
+from gateway.domain.fields import Fields, integer, one_of, text
+from gateway.domain.units import parse_duration, parse_size
 from gateway.domain.upload import CLEAN, Outcome, StagedContent, UploadInfo, Verdict
 from gateway.hooks import HealthFact, Inspector, Job, PluginContext, hookimpl
 from plugins._archives import ArchiveLimits, examine_once
@@ -26,13 +28,13 @@ from plugins._rescans import Rescans
 from plugins._scan_inspector import StreamInspector
 from plugins._scan_proof import ScannerProof
 from plugins._scanner import Scanner
-from plugins._settings import Settings
 
 NAME = "virus_scan"
 CLAUSE = "SLA-SC-01"
 NOT_SCANNED = "not scanned"
 _OUTCOMES = tuple(str(one) for one in (Outcome.REFUSE, Outcome.HOLD, Outcome.MARK))
 _WATCH_EVERY = 15.0
+N = TypeVar("N", int, float)
 
 log = logging.getLogger("kurado.virus_scan")
 
@@ -40,7 +42,8 @@ log = logging.getLogger("kurado.virus_scan")
 @dataclass(frozen=True, slots=True)
 class ScanSettings:
     """``too_large``, ``encrypted``, ``bomb``: refuse, hold or mark what cannot be judged. ``stale``: refuse or hold
-    uploads while the definitions are older than ``definition_max_age`` seconds, or only warn."""
+    uploads while the definitions are older than ``definition_max_age`` seconds, or only warn; without that setting
+    the terms say how old they may be (``av_definition_max_age_hours``)."""
 
     endpoint: Endpoint
     deadlines: Deadlines
@@ -50,7 +53,7 @@ class ScanSettings:
     encrypted: Outcome
     bomb: Outcome
     stale: str
-    definition_max_age: float
+    definition_max_age: float | None
     rescan_every: float
     prove_every: float
 
@@ -65,33 +68,51 @@ def read_settings(context: PluginContext) -> ScanSettings:
         raise ValueError(f"plugins.{NAME}.on_error: {context.on_error!r} is not one of refuse, hold, mark")
     if context.on_error == Outcome.MARK and not context.demo:
         raise ValueError(f"plugins.{NAME}.on_error: mark lets unscanned content in and needs demo: true (D-71)")
-    from_file = Settings(NAME, context.settings)
-    max_size = from_file.size("max_size", 25 * 1024 * 1024)
+    keys = Fields(context.settings)
+    usual = ArchiveLimits()
     settings = ScanSettings(
-        endpoint=Endpoint.parse(from_file.text("address", "auto")),
+        endpoint=keys.take("address", lambda value: Endpoint.parse(text(value)), Endpoint()),
         deadlines=Deadlines(
-            connect=from_file.seconds("connect_timeout", 5.0),
-            silence=from_file.seconds("silence_timeout", 20.0),
-            scan=from_file.seconds("scan_timeout", 120.0),
+            connect=keys.take("connect_timeout", _seconds, 5.0),
+            silence=keys.take("silence_timeout", _seconds, 20.0),
+            scan=keys.take("scan_timeout", _seconds, 120.0),
         ),
         limits=ArchiveLimits(
-            member=max_size,
-            expanded=from_file.size("max_expanded", 64 * 1024 * 1024),
-            depth=from_file.number("max_depth", 8),
-            entries=from_file.number("max_entries", 10_000),
-            ratio=float(from_file.number("bomb_ratio", 100)),
+            member=keys.take("max_size", _size, usual.member),
+            expanded=keys.take("max_expanded", _size, usual.expanded),
+            depth=keys.take("max_depth", integer(1, 100), usual.depth),
+            entries=keys.take("max_entries", integer(1, 1_000_000), usual.entries),
+            ratio=float(keys.take("bomb_ratio", integer(1, 1_000_000), int(usual.ratio))),
         ),
-        lines=from_file.number("connections", 8),
-        too_large=Outcome(from_file.choice("too_large", "mark", _OUTCOMES)),
-        encrypted=Outcome(from_file.choice("encrypted", "mark", _OUTCOMES)),
-        bomb=Outcome(from_file.choice("bomb", "refuse", _OUTCOMES)),
-        stale=from_file.choice("stale", "refuse", ("refuse", "hold", "warn")),
-        definition_max_age=from_file.seconds("definition_max_age", 24 * 3600.0),
-        rescan_every=from_file.seconds("rescan_every", 30.0),
-        prove_every=from_file.seconds("prove_every", 6 * 3600.0),
+        lines=keys.take("connections", integer(1, 1000), 8),
+        too_large=keys.take("too_large", _outcome, Outcome.MARK),
+        encrypted=keys.take("encrypted", _outcome, Outcome.MARK),
+        bomb=keys.take("bomb", _outcome, Outcome.REFUSE),
+        stale=keys.take("stale", one_of("refuse", "hold", "warn"), "refuse"),
+        definition_max_age=keys.take("definition_max_age", _seconds, None),
+        rescan_every=keys.take("rescan_every", _seconds, 30.0),
+        prove_every=keys.take("prove_every", _seconds, 6 * 3600.0),
     )
-    from_file.done()
+    keys.done()
     return settings
+
+
+def _outcome(value: object) -> Outcome:
+    return Outcome(one_of(*_OUTCOMES)(value))
+
+
+def _size(value: object) -> int:
+    return _positive(value, parse_size(value))
+
+
+def _seconds(value: object) -> float:
+    return _positive(value, parse_duration(value))
+
+
+def _positive(value: object, number: N) -> N:
+    if number <= 0:
+        raise ValueError(f"{value!r} is not above zero")
+    return number
 
 
 def create(context: PluginContext) -> VirusScan:
@@ -100,6 +121,9 @@ def create(context: PluginContext) -> VirusScan:
 
 
 class VirusScan:
+    keeps_deadlines = True
+    """Each step of a conversation has its own deadline; one for the whole would end scans that make progress."""
+
     def __init__(self, context: PluginContext, settings: ScanSettings) -> None:
         self.context = context
         self.settings = settings
@@ -152,14 +176,14 @@ class VirusScan:
                 return self.judge_file(file, staged.size, staged.sha256)
             if streamed == [self.clean()]:
                 self._remember(staged.sha256, Answer(None))
-            return self._with_limits(max(streamed, key=lambda one: one.severity), file, staged.sha256)
+            return self._with_limits(max(streamed, key=lambda one: one.severity), file)
 
     def judge_file(self, file: BinaryIO, size: int, sha256: str) -> Verdict:
         """Judges a whole file. On a fault: InspectorUnavailable, or the verdict that ``on_error`` asks for."""
         if size == 0:
             return CLEAN
         try:
-            return self._with_limits(self._scan_file(file, size, sha256), file, sha256)
+            return self._with_limits(self._scan_file(file, size, sha256), file)
         except ScannerFault as fault:
             return self.fault_verdict(fault)
 
@@ -177,14 +201,14 @@ class VirusScan:
         verdict = self.verdict_of(answer)
         return verdict if size <= self.settings.max_size else worse(verdict, self.too_large())
 
-    def _with_limits(self, verdict: Verdict, file: BinaryIO, sha256: str) -> Verdict:
+    def _with_limits(self, verdict: Verdict, file: BinaryIO) -> Verdict:
         """The graver of a verdict and of what our own look into the content says."""
         if verdict.outcome is Outcome.REFUSE:
             return verdict
         if self.settings.stale == "hold" and self._is_stale():
             reason = f"{NOT_SCANNED}: the virus definitions are out of date"
             verdict = worse(verdict, Verdict(Outcome.HOLD, NAME, CLAUSE, reason, "inspector-unavailable"))
-        found = examine_once(file, sha256, self.settings.limits)
+        found = examine_once(file, self.settings.limits)
         if found.exceeded == "bomb":
             verdict = worse(verdict, self._unscannable(self.settings.bomb, f"an archive bomb: {found.why}"))
         elif found.exceeded:
@@ -264,7 +288,13 @@ class VirusScan:
             age = self.definitions_age()
         except ScannerFault:
             return False  # a fault, and treated as one where the content is judged
-        return age is not None and age > self.settings.definition_max_age
+        return age is not None and age > self.max_age()
+
+    def max_age(self) -> float:
+        """The greatest proper age of the definitions in seconds."""
+        if self.settings.definition_max_age is not None:
+            return self.settings.definition_max_age
+        return float(self.context.policy("terms", None).av_definition_max_age_hours * 3600)
 
     # -- operation ----------------------------------------------------------------------------------------------------
 
@@ -285,7 +315,7 @@ class VirusScan:
             self._alarm("scanner-down", f"the virus scanner does not answer: {fault}")
             return
         self._alarm("scanner-down", None)
-        old = age is not None and age > self.settings.definition_max_age
+        old = age is not None and age > self.max_age()
         self._alarm("definitions-old", f"the virus definitions are {_hours(age)} old" if old else None)
 
     def prove(self) -> None:
@@ -328,7 +358,7 @@ class VirusScan:
             return HealthFact(name, "error", f"unknown, clamd does not answer: {fault}")
         if age is None:
             return HealthFact(name, "warning", "clamd does not say how old its definitions are (no daily database)")
-        limit = self.settings.definition_max_age
+        limit = self.max_age()
         level = "error" if age > limit else "ok"
         return HealthFact(name, level, f"definitions are {_hours(age)} old, at most {_hours(limit)} allowed", age)
 
