@@ -1,0 +1,56 @@
+"""Values for tests of the database: the least that makes a tenant, a collection, a file, an event."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from gateway.domain.events import Event
+from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
+from gateway.domain.tenant import Tenant, TenantState
+from gateway.service.unit_of_work import Database, Usage
+
+NOW = 1_800_000_000_000
+_numbers = count(1000)
+
+
+def number() -> int:
+    """A number not given before in this process."""
+    return next(_numbers)
+
+
+def collection(tenant_id: int, parent_id: int | None, name: str, **changes: Any) -> Node:
+    """A collection; ``changes`` override its fields."""
+    return Node(**{"id": number(), "tenant_id": tenant_id, "parent_id": parent_id, "kind": Kind.COLLECTION, "name": name,
+                   "created_at": NOW, "modified_at": NOW, **changes})  # fmt: skip
+
+
+def version(size: int = 1, state: VersionState = VersionState.CLEAN, blob_id: str | None = None) -> Version:
+    """A version with a blob of its own unless one is named."""
+    one = number()
+    return Version(one, blob_id or f"blob-{one:x}", size, webdav_etag(one), "text/plain", f"{one:064x}", NOW, NOW, state)
+
+
+def file(tenant_id: int, parent_id: int | None, name: str, size: int = 1, **changes: Any) -> Node:
+    """A file with a version of ``size`` bytes."""
+    return Node(**{"id": number(), "tenant_id": tenant_id, "parent_id": parent_id, "kind": Kind.FILE, "name": name,
+                   "created_at": NOW, "modified_at": NOW, "version": version(size), **changes})  # fmt: skip
+
+
+def new_tenant(db: Database, name: str | None = None) -> Tenant:
+    """Stores a tenant with the root of its space."""
+    tenant_id = number()
+    root = collection(tenant_id, None, "")
+    tenant = Tenant(tenant_id, name or f"t{tenant_id}", "standard", TenantState.ACTIVE, None, None, False, root.id, NOW)
+
+    def store(tx: Any) -> None:
+        tx.tenants.add(tenant)
+        tx.nodes.insert(root)
+
+    db.write(store, tenant_id).result()
+    return tenant
+
+
+def event(tenant: Tenant, usage: Usage, kind: str = "node.created", **data: Any) -> Event:
+    """An event at the place that a settlement gave."""
+    return Event(tenant.id, tenant.name, usage.seq, usage.at, kind, "ann", usage.used_bytes, usage.used_files, data)
