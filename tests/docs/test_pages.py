@@ -1,0 +1,71 @@
+"""Links lead somewhere, every key and command has its place, and changelog fragments have proper names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from gateway import cli
+from gateway.config import LEAVES
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+OPERATING = ROOT / "docs" / "operating.md"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as forges make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def rows(page: Path) -> dict[str, str]:
+    """First cell (a name in backticks) → line, of all tables of a page."""
+    lines = page.read_text("utf-8").splitlines()
+    return {match[1]: line for line in lines if (match := re.match(r"\| `([^`]+)` \|", line))}
+
+
+@pytest.mark.parametrize("leaf", [*LEAVES, ("storage", "backend")], ids=".".join)
+def test_every_key_of_the_configuration_has_a_row(leaf: tuple[str, ...]) -> None:
+    assert ".".join(leaf) in rows(OPERATING)
+
+
+def commands(group: click.Command, words: tuple[str, ...] = ("kurado",)) -> Iterator[tuple[str, ...]]:
+    if group.hidden:
+        return
+    if not isinstance(group, click.Group):
+        yield words
+        return
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        child = group.get_command(context, name)
+        assert child is not None
+        yield from commands(child, (*words, name))
+
+
+def test_every_command_is_documented_and_has_help() -> None:
+    page = "\n".join(page.read_text("utf-8") for page in PAGES)
+    for words in commands(cli.main):
+        assert re.search(rf"`?{re.escape(' '.join(words))}\b", page), words
+
+
+def test_fragments_of_the_changelog_are_named_by_issue_and_kind() -> None:
+    for fragment in (ROOT / "changes").iterdir():
+        if fragment.name != "README.md":
+            assert re.fullmatch(r"\d+\.(added|changed|fixed|removed|security)\.md", fragment.name), fragment.name
