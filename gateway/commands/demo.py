@@ -1,0 +1,123 @@
+"""``demo``: a gateway to try out, from nothing, with one command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from gateway import config as configuration
+from gateway import daemon
+from gateway.commands.mounting import mount_help
+from gateway.commands.serving import run_serve
+from gateway.domain.errors import AlreadyExists
+from gateway.domain.tenant import Role
+
+TENANT = LOGIN = "demo"
+_PASSWORD_FILE = "demo-password"  # noqa: S105 the name of a file
+_CONFIG = """\
+# Made by `kurado demo`: a gateway to try out. Content that no scanner could judge is let in and marked (demo: true),
+# so do not keep anything of value here. `kurado init DIR` writes a configuration for real use.
+version: 1
+demo: true
+data_dir: data
+storage: {backend: local}
+gates: 2
+plugins:
+  - name: quota
+  - name: virus_scan
+    on_error: mark
+  - name: content_policy
+  - name: replication
+    target: {backend: local, path: ../replica}
+  - name: metering
+  - name: billing_export
+"""
+
+
+def add(cli: click.Group) -> None:
+    cli.add_command(demo)
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-data"),
+    show_default=True,
+    help="Where everything is kept; made if missing, gone on with otherwise.",
+)
+@click.option("--port", type=click.IntRange(0, 65534), default=8080, show_default=True,
+              help="WebDAV on this port of 127.0.0.1, the desk on the next one; 0 takes free ones.")  # fmt: skip
+def demo(folder: Path, port: int) -> None:
+    """Make a gateway with a demo tenant in a folder of its own, say how to mount it, and serve until Ctrl-C.
+
+    Uses a clamd of this machine if one answers. Otherwise content is marked as not scanned, and scanned later when a
+    clamd appears.
+    """
+    file = _prepare_folder(folder)
+    environ = {
+        **os.environ,
+        "KURADO_CONFIG": str(file),
+        "KURADO_LISTEN_DAV": f"127.0.0.1:{port}",
+        "KURADO_LISTEN_DESK": f"127.0.0.1:{port + 1 if port else 0}",
+    }
+    os.environ.update(environ)
+    password = _password(folder)
+
+    def when_ready(urls: Mapping[str, str]) -> None:
+        click.echo(mount_help(urls["dav"], urls["desk"], TENANT, LOGIN, password))
+
+    sys.exit(
+        run_serve(
+            configuration.load(file, environ),
+            lambda: configuration.load(file, environ),
+            when_ready,
+            reloads=False,
+            prepare=lambda deployment: _prepare(deployment, password),
+        )
+    )
+
+
+def _prepare_folder(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "gateway.yaml"
+    if not file.exists():
+        file.write_text(_CONFIG)
+    return file.absolute()
+
+
+def _password(folder: Path) -> str:
+    """The demo user's password, made at the first start and kept for the next ones."""
+    file = folder / _PASSWORD_FILE
+    if not file.exists():
+        descriptor = os.open(file, os.O_CREAT | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secrets.token_urlsafe(9) + "\n")
+    return file.read_text().strip()
+
+
+def _prepare(deployment: daemon.Deployment, password: str) -> None:
+    """The demo tenant and its user, and a look at the scanner."""
+    accounts = deployment.services.accounts
+    with contextlib.suppress(AlreadyExists):
+        accounts.add_tenant(TENANT, demo=True)
+    try:
+        accounts.add_user(TENANT, LOGIN, password, Role.OWNER)
+    except AlreadyExists:
+        accounts.set_password(TENANT, LOGIN, password)
+    scanner = [fact for check in deployment.host.health_checks() if (fact := check()).name.startswith("virus_scan")]
+    if any(fact.level == "error" for fact in scanner):
+        click.secho(
+            "WARNING: no virus scanner answers. Uploads are NOT scanned; they are let in and marked,\n"
+            "         and scanned as soon as a clamd appears (Debian: apt install clamav-daemon).",
+            fg="red",
+            bold=True,
+            err=True,
+        )

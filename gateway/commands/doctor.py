@@ -1,0 +1,64 @@
+"""``doctor``: examines everything that the daemon stands on."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gateway import daemon
+from gateway.commands.app import Application, json_option, show_json
+from gateway.config import ConfigError
+from gateway.db.schema import SchemaError
+from gateway.domain.errors import KuradoError
+from gateway.hooks import HealthFact
+from gateway.pluginhost import PluginError
+from gateway.service.health import ERROR, OK, WARNING
+
+_MARKS = {OK: ("ok", "green"), WARNING: ("look", "yellow"), ERROR: ("BAD", "red")}
+
+
+def add(cli: click.Group) -> None:
+    cli.add_command(doctor)
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def doctor(app: Application, as_json: bool) -> None:
+    """Examine database, storage, flushing, disk space, clock, and what the plugins depend on.
+
+    Works beside a running daemon and without one. The exit status is 0 when all is well or only deserves a look, 1 when
+    something must be put right.
+    """
+    facts = examine(app)
+    if as_json:
+        show_json([{"name": f.name, "level": f.level, "message": f.message, "value": f.value} for f in facts])
+    else:
+        width = max(len(fact.name) for fact in facts)
+        for fact in facts:
+            mark, colour = _MARKS[fact.level]
+            click.echo(f"{click.style(f'{mark:>4}', fg=colour)}  {fact.name:<{width}}  {fact.message}")
+    sys.exit(any(fact.level == ERROR for fact in facts))
+
+
+def examine(app: Application) -> list[HealthFact]:
+    """All facts; what stops the opening of a deployment is one of them."""
+    try:
+        config = app.config
+    except ConfigError as error:
+        return [HealthFact("configuration", ERROR, str(error))]
+    facts = [HealthFact("configuration", OK, f"{config.file} is valid")]
+    try:
+        with daemon.open_deployment(config) as deployment:
+            facts.append(HealthFact("schema", OK, "is the one that this version works with"))
+            facts += deployment.services.health.examine()
+    except SchemaError as error:
+        facts.append(HealthFact("schema", ERROR, str(error)))
+    except PluginError as error:
+        facts.append(HealthFact("plugins", ERROR, str(error)))
+    except ConfigError as error:
+        facts.append(HealthFact("configuration", ERROR, str(error)))
+    except (KuradoError, OSError) as error:
+        facts.append(HealthFact("opening", ERROR, str(error)))
+    return facts

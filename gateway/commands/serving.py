@@ -1,0 +1,150 @@
+"""``serve``, and the hidden ``child`` that the supervisor starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+
+import click
+
+from gateway import child as childhood
+from gateway import config as configuration
+from gateway import daemon, logs, supervisor
+from gateway.commands.app import Application
+from gateway.config import Config, ConfigError
+from gateway.db.schema import SchemaError
+from gateway.domain.errors import KuradoError
+from gateway.pluginhost import PluginError
+
+CANNOT_START = (ConfigError, PluginError, SchemaError, KuradoError, supervisor.CannotStart, OSError)
+ROLES = (supervisor.GATE, supervisor.STEWARD, supervisor.DESK)
+
+log = logging.getLogger("kurado.daemon")
+
+
+def add(cli: click.Group) -> None:
+    cli.add_command(serve)
+    cli.add_command(child)
+
+
+@click.command()
+@click.pass_obj
+def serve(app: Application) -> None:
+    """Run the daemon in the foreground: gates, steward and desk.
+
+    SIGTERM and Ctrl-C let what is under way finish. SIGHUP takes up gateway.yaml and certificates anew without dropping
+    a connection's request. The real addresses are printed, and stand in run/addresses.json below data_dir.
+    """
+    sys.exit(run_serve(app.config, lambda: configuration.load(app.config.file, os.environ), _print_ready))
+
+
+def _print_ready(urls: Mapping[str, str]) -> None:
+    click.echo(f"kurado ready: dav {urls['dav']}/dav/ desk {urls['desk']}/")
+
+
+def run_serve(
+    config: Config,
+    load: Callable[[], Config],
+    when_ready: Callable[[Mapping[str, str]], None],
+    *,
+    reloads: bool = True,
+    prepare: Callable[[daemon.Deployment], None] | None = None,
+) -> int:
+    """Repairs what a crash left, starts the children and serves until told to stop; returns the exit status.
+
+    ``prepare`` gets the opened deployment before the first child starts.
+    """
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    logs.configure(config.log.level, role="supervisor", mask_key=daemon.installation_key(config.data_dir))
+
+    def before_start() -> None:
+        with daemon.open_deployment(config, role="start") as deployment:
+            for line in daemon.repair_after_crash(deployment):
+                click.echo(f"repaired after a crash: {line}", err=True)
+            if prepare is not None:
+                prepare(deployment)
+
+    hooks = supervisor.Hooks(
+        load=load,
+        prepare=before_start,
+        say=lambda text: click.echo(f"kurado: {text}", err=True),
+        when_ready=when_ready,
+        reloads=reloads,
+    )
+    try:
+        return supervisor.Supervisor(config, hooks).run()
+    except CANNOT_START as error:
+        click.echo(f"kurado: cannot start: {error}", err=True)
+        return 1
+
+
+@click.command(hidden=True)
+@click.argument("role", type=click.Choice(ROLES))
+@click.pass_obj
+def child(app: Application, role: str) -> None:
+    """One process of the daemon; started by `serve`."""
+    # the terminal sends these to the whole group: the supervisor takes them and tells its children
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        deployment = daemon.open_deployment(app.config, role=role)
+    except CANNOT_START as error:
+        childhood.tell_failure(os.environ, str(error))
+        sys.exit(1)
+    logs.configure(
+        app.config.log.level,
+        role=role,
+        boot_id=deployment.boot_id,
+        mask_key=daemon.installation_key(app.config.data_dir),
+    )
+    childhood.end_with_supervisor(os.environ)
+    with deployment:
+        try:
+            _RUN[role](deployment)
+        except CANNOT_START as error:
+            log.exception("child failed")
+            childhood.tell_failure(os.environ, str(error))
+            sys.exit(1)
+
+
+def _run_gate(deployment: daemon.Deployment) -> None:
+    from gateway.gate.app import run_gate
+
+    # the switch interval keeps a busy thread from stalling the loop (DESIGN section 8)
+    sys.setswitchinterval(0.0005)
+    deployment.leases.keep(_end_without_lease)
+    run_gate(deployment)
+
+
+def _end_without_lease() -> None:
+    """A gate that was swept while it stood still can commit nothing any more: it ends, and another takes its place."""
+    log.error("the lease was swept while this process stood still; ending")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _run_steward(deployment: daemon.Deployment) -> None:
+    from gateway.steward.run import run_steward
+
+    run_steward(deployment.services, deployment.leases, deployment.ready)
+
+
+def _run_desk(deployment: daemon.Deployment) -> None:
+    from gateway.desk.run import run_desk
+
+    run_desk(
+        deployment.services,
+        deployment.leases,
+        deployment.listener(),
+        deployment.ready,
+        demo=deployment.config.demo,
+    )
+
+
+_RUN: Mapping[str, Callable[[daemon.Deployment], None]] = {
+    supervisor.GATE: _run_gate,
+    supervisor.STEWARD: _run_steward,
+    supervisor.DESK: _run_desk,
+}
