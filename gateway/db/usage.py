@@ -32,6 +32,8 @@ usage_state = Table(
     Column("used_files", Big, nullable=False),
     # Nothing is booked before this instant: a closed period never changes
     Column("closed_until", Big, nullable=False),
+    # Hours that start before this instant were looked at for records, those without any usage left none
+    Column("recorded_until", Big, nullable=False),
 )
 
 usage_hours = Table(
@@ -122,7 +124,8 @@ ON CONFLICT (tenant_id, hour) DO UPDATE SET byte_ms = excluded.byte_ms, last_at 
 peak_bytes = excluded.peak_bytes, end_bytes = excluded.end_bytes, end_files = excluded.end_files"""
 
 _PUT_STATE = """
-INSERT INTO usage_state (tenant_id, seq, at, used_bytes, used_files, closed_until) VALUES (?, ?, ?, ?, ?, 0)
+INSERT INTO usage_state (tenant_id, seq, at, used_bytes, used_files, closed_until, recorded_until)
+VALUES (?, ?, ?, ?, ?, 0, ?)
 ON CONFLICT (tenant_id) DO UPDATE SET seq = excluded.seq, at = excluded.at, used_bytes = excluded.used_bytes,
 used_files = excluded.used_files"""
 
@@ -153,7 +156,7 @@ class UsageRepository:
             _PUT_HOUR, event.tenant_id, hour, str(byte_ms + before * (at - since)), at, max(peak, event.used_bytes),
             event.used_bytes, event.used_files,
         )  # fmt: skip
-        self._s.run(_PUT_STATE, event.tenant_id, event.seq, at, event.used_bytes, event.used_files)
+        self._s.run(_PUT_STATE, event.tenant_id, event.seq, at, event.used_bytes, event.used_files, hour)
 
     def traffic(self, samples: Sequence[TrafficSample]) -> None:
         for boot_id in sorted({sample.boot_id for sample in samples}):
@@ -252,15 +255,28 @@ class UsageRepository:
     def closed_until(self, tenant_id: int) -> int:
         return int(self._s.scalar("SELECT closed_until FROM usage_state WHERE tenant_id = ?", tenant_id) or 0)
 
-    def add_records(self, tenant_id: int, records: Sequence[Mapping[str, Any]]) -> int:
-        return self._s.run_many(
-            "INSERT INTO usage_records (source, id, tenant_id, type, time, data) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (source, id) DO NOTHING",
-            [
-                (one["source"], one["id"], tenant_id, one["type"], one["at"], json.dumps(one["data"], sort_keys=True))
-                for one in records
-            ],
-        )
+    def recorded_until(self, tenant_id: int) -> int | None:
+        found: int | None = self._s.scalar("SELECT recorded_until FROM usage_state WHERE tenant_id = ?", tenant_id)
+        return found
+
+    def add_records(self, tenant_id: int, records: Sequence[Mapping[str, Any]], until: int) -> None:
+        if records:
+            self._s.run_many(
+                "INSERT INTO usage_records (source, id, tenant_id, type, time, data) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (source, id) DO NOTHING",
+                [
+                    (
+                        one["source"],
+                        one["id"],
+                        tenant_id,
+                        one["type"],
+                        one["at"],
+                        json.dumps(one["data"], sort_keys=True),
+                    )
+                    for one in records
+                ],
+            )
+        self._s.run("UPDATE usage_state SET recorded_until = ? WHERE tenant_id = ?", until, tenant_id)
 
     def records(self, tenant_id: int, start: int, end: int) -> list[Mapping[str, Any]]:
         rows = self._s.rows(
@@ -271,10 +287,6 @@ class UsageRepository:
         return [
             {"source": row[0], "id": row[1], "type": row[2], "at": row[3], "data": json.loads(row[4])} for row in rows
         ]
-
-    def last_record(self, tenant_id: int) -> int | None:
-        found: int | None = self._s.scalar("SELECT MAX(time) FROM usage_records WHERE tenant_id = ?", tenant_id)
-        return found
 
 
 def _hour(tenant_id: int, storage: tuple[int, int, int, int, int], traffic: Row | None) -> HourUsage:

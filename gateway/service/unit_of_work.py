@@ -375,14 +375,14 @@ class UsageRepository(UsageLedger, Protocol):
     def metered(self) -> list[int]:
         """Ids of all tenants with figures, removed ones included."""
 
-    def add_records(self, tenant_id: int, records: Sequence[Mapping[str, Any]]) -> int:
-        """Stores CloudEvents ({source, id, type, at, data}); one whose source and id are known already is the same."""
+    def recorded_until(self, tenant_id: int) -> int | None:
+        """Hours that start before this instant have their records; None for a tenant without figures."""
+
+    def add_records(self, tenant_id: int, records: Sequence[Mapping[str, Any]], until: int) -> None:
+        """Stores CloudEvents ({source, id, type, at, data}), those that are known already once, and ``until``."""
 
     def records(self, tenant_id: int, start: int, end: int) -> list[Mapping[str, Any]]:
         """Records whose time lies in [start, end), in order."""
-
-    def last_record(self, tenant_id: int) -> int | None:
-        """The time of the newest record."""
 
 
 class Tx(Protocol):
