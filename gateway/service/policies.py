@@ -1,0 +1,260 @@
+"""Policy documents: validated, versioned with who, when and digest, in force for all tenants or for one.
+
+A version never changes, so a parsed one is kept for good; which one is in force is looked up again when
+``system.revision`` has moved, at most three times a second. A document that does not parse is refused and what was in
+force stays in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.domain.errors import BackendUnavailable, BadRequest, NotFound
+from gateway.domain.tenant import Tenant
+from gateway.domain.terms import Plans
+from gateway.hooks import PolicyKind
+from gateway.service.unit_of_work import Database, PolicyVersion, Tx
+
+CHECK_EVERY = 300  # ms
+SEEDED_BY = "kurado"
+
+log = logging.getLogger("kurado.policies")
+
+
+class BadPolicy(BadRequest):
+    """A document that cannot come into force; the message names key path and fix."""
+
+    code = "bad-policy"
+
+
+@dataclass(frozen=True)
+class InForce:
+    """``tenant_id`` None: for all that have no version of their own."""
+
+    name: str
+    tenant_id: int | None
+    version: int
+
+
+@dataclass
+class _Table:
+    revision: int
+    versions: Mapping[tuple[str, int | None], int]
+    resolved: dict[tuple[str, int | None], Any] = field(default_factory=dict)
+
+
+class Policies:
+    """``read`` turns text into a plain document (ValueError when it is none); ``defaults`` are texts by kind, stored as
+    version 1 by the first start."""
+
+    def __init__(
+        self,
+        db: Database,
+        kinds: Mapping[str, PolicyKind],
+        clock: Callable[[], int],
+        read: Callable[[str], Any],
+        defaults: Mapping[str, str],
+    ) -> None:
+        self.kinds = kinds
+        self.defaults = defaults
+        self._db = db
+        self._clock = clock
+        self._read = read
+        self._lock = threading.Lock()
+        self._table = _Table(-1, {})
+        self._checked_at = -(10**18)
+        self._parsed: dict[tuple[str, int], Any] = {}
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def get(self, name: str, tenant: Tenant | None = None) -> Any:
+        """The parsed document in force for a tenant, or the default.
+
+        NotFound when there is no document of that kind; BadPolicy when the stored one does not parse any more.
+        """
+        table = self._current()
+        key = (name, tenant.id if tenant else None)
+        if key in table.resolved:
+            return table.resolved[key]
+        version = table.versions.get(key) or table.versions.get((name, None))
+        if version is None:
+            raise NotFound(f"there is no policy {name!r} in force")
+        value = self._version(name, version)
+        table.resolved[key] = value
+        return value
+
+    def in_force(self) -> list[InForce]:
+        """All assignments: by name, the default first."""
+        listed = self._db.read(lambda tx: tx.policies.assignments())
+        return sorted((InForce(*one) for one in listed), key=lambda one: (one.name, one.tenant_id or 0))
+
+    def history(self, name: str | None = None) -> list[PolicyVersion]:
+        """All stored versions, the oldest first."""
+        if name is not None:
+            self._kind(name)
+        return self._db.read(lambda tx: tx.policies.history(name))
+
+    def version(self, name: str, version: int | None = None, tenant: Tenant | None = None) -> PolicyVersion:
+        """One stored version; without a number the one in force."""
+        self._kind(name)
+        if version is None:
+            with self._lock:
+                self._look()
+            versions = self._table.versions
+            version = versions.get((name, tenant.id if tenant else None)) or versions.get((name, None))
+        wanted = version
+        found = self._db.read(lambda tx: tx.policies.get(name, wanted)) if wanted is not None else None
+        if found is None:
+            raise NotFound(f"there is no version {wanted} of policy {name!r}" if wanted else f"no {name!r} in force")
+        return found
+
+    def _current(self) -> _Table:
+        if not 0 <= self._clock() - self._checked_at < CHECK_EVERY:
+            with self._lock:
+                try:
+                    self._look()
+                except BackendUnavailable:
+                    if self._table.revision < 0:
+                        raise
+                    log.warning("policies are used as last seen: the database does not answer")
+                self._checked_at = self._clock()
+        return self._table
+
+    def _look(self) -> None:
+        before = self._table
+
+        def load(tx: Tx) -> _Table:
+            revision = tx.system.revision()
+            if revision == before.revision:
+                return before
+            return _Table(revision, {(name, tenant): version for name, tenant, version in tx.policies.assignments()})
+
+        self._table = self._db.read(load)
+
+    def _version(self, name: str, version: int) -> Any:
+        if (name, version) not in self._parsed:
+            stored = self._db.read(lambda tx: tx.policies.get(name, version))
+            if stored is None:
+                raise NotFound(f"there is no version {version} of policy {name!r}")
+            self._parsed[name, version] = self.check(name, stored.text)
+        return self._parsed[name, version]
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def check(self, name: str, text: str) -> Any:
+        """The parsed value of a document that is not in force. BadPolicy says what is wrong with it."""
+        kind = self._kind(name)
+        try:
+            document = self._read(text)
+            if not isinstance(document, Mapping):
+                raise ValueError("holds no `key: value` lines")
+            return kind.parse(document)
+        except ValueError as error:
+            raise BadPolicy(f"{name}: {error}") from error
+
+    def apply(self, name: str, text: str, who: str, tenant: Tenant | None = None) -> PolicyVersion:
+        """Stores a document and puts it in force, for one tenant or as the default. BadPolicy changes nothing.
+
+        The text of a version that exists already is not stored again.
+        """
+        value = self.check(name, text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        now = self._clock()
+
+        def work(tx: Tx) -> PolicyVersion:
+            _check_plans_in_use(tx, value, tenant)
+            same = [one for one in tx.policies.history(name) if one.digest == digest]
+            version = same[-1] if same else tx.policies.add(name, digest, who, now, text)
+            tx.policies.assign(name, version.version, tenant.id if tenant else None, who, now)
+            tx.system.bump()
+            return version
+
+        stored = self._db.write(work).result()
+        self._forget()
+        return stored
+
+    def assign(self, name: str, version: int, who: str, tenant: Tenant | None = None) -> PolicyVersion:
+        """Puts a stored version in force, for one tenant or as the default."""
+        stored = self.version(name, version)
+        value = self.check(name, stored.text)
+        now = self._clock()
+
+        def work(tx: Tx) -> None:
+            _check_plans_in_use(tx, value, tenant)
+            tx.policies.assign(name, version, tenant.id if tenant else None, who, now)
+            tx.system.bump()
+
+        self._db.write(work).result()
+        self._forget()
+        return stored
+
+    def unassign(self, name: str, tenant: Tenant) -> None:
+        """Gives a tenant the default again."""
+        self._kind(name)
+
+        def work(tx: Tx) -> None:
+            default = {one: version for one, owner, version in tx.policies.assignments() if owner is None}[name]
+            stored = tx.policies.get(name, default)
+            assert stored is not None
+            _check_plans_in_use(tx, self.check(name, stored.text), tenant)
+            tx.policies.unassign(name, tenant.id)
+            tx.system.bump()
+
+        self._db.write(work).result()
+        self._forget()
+
+    def seed(self) -> list[str]:
+        """Stores the default of every kind that has no version yet; returns their names. BadPolicy."""
+        stored = {one.name for one in self._db.read(lambda tx: tx.policies.history())}
+        seeded = []
+        for name in sorted(set(self.kinds) & set(self.defaults) - stored):
+            text = self.defaults[name]
+            self.check(name, text)
+            self._db.write(lambda tx, name=name, text=text: _seed(tx, name, text, self._clock())).result()  # type: ignore[misc]
+            seeded.append(name)
+        if seeded:
+            self._forget()
+        return seeded
+
+    def explain(self, file: Path, tenant: Tenant | None = None, values: Mapping[str, Any] | None = None) -> list[str]:
+        """What the policies would say of a local file, line by line; ``values`` go before those in force."""
+        lines: list[str] = []
+        for name, kind in sorted(self.kinds.items()):
+            if kind.explain is not None and (values is None or name in values):
+                value = values[name] if values else self.get(name, tenant)
+                lines += kind.explain(value, file)
+        return lines
+
+    def _forget(self) -> None:
+        self._checked_at = -(10**18)
+
+    def _kind(self, name: str) -> PolicyKind:
+        kind = self.kinds.get(name)
+        if kind is None:
+            raise NotFound(f"there is no policy {name!r}; there are {', '.join(sorted(self.kinds))}")
+        return kind
+
+
+def _seed(tx: Tx, name: str, text: str, now: int) -> None:
+    if tx.policies.history(name):  # another process was first
+        return
+    version = tx.policies.add(name, hashlib.sha256(text.encode()).hexdigest(), SEEDED_BY, now, text)
+    tx.policies.assign(name, version.version, None, SEEDED_BY, now)
+    tx.system.bump()
+
+
+def _check_plans_in_use(tx: Tx, value: Any, tenant: Tenant | None) -> None:
+    """A price list must hold the plans of the tenants that will live by it."""
+    if not isinstance(value, Plans):
+        return
+    own = {owner for name, owner, _ in tx.policies.assignments() if name == "plans" and owner is not None}
+    for one in tx.tenants.all():
+        concerned = one.id == tenant.id if tenant else one.id not in own
+        if concerned and one.plan not in value.plans:
+            raise BadPolicy(f"plans: tenant {one.name!r} has the plan {one.plan!r}, which this price list has not")
