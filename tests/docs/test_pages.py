@@ -61,7 +61,7 @@ def commands(group: click.Command, words: tuple[str, ...] = ("kurado",)) -> Iter
 
 def test_every_command_is_documented_and_has_help() -> None:
     page = "\n".join(page.read_text("utf-8") for page in PAGES)
-    for words in commands(cli.main):
+    for words in commands(cli.cli):
         assert re.search(rf"`?{re.escape(' '.join(words))}\b", page), words
 
 
