@@ -23,7 +23,8 @@ _OWN_LIMITS = ("plan", "quota_bytes", "quota_files")
 def create(context: PluginContext) -> Quota:
     """The entry point. ValueError for bad settings."""
     keys = Fields(context.settings)
-    warn_at = keys.take("warn_at", _percents, (80, 95))
+    usual: tuple[int, ...] = (80, 95)
+    warn_at = keys.take("warn_at", _percents, usual)
     keys.done()
     return Quota(context, warn_at)
 

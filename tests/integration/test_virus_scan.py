@@ -43,7 +43,7 @@ def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clamd]:
 
 def plugin(tmp_path: Path, address: str, *, on_error: str = "refuse", now: int = NOW, **settings: Any) -> VirusScan:
     demo = on_error == "mark"
-    values = {"address": address, **settings}
+    values = {"address": address, "definition_max_age": "24h", **settings}
     return create(make_context("virus_scan", tmp_path, values, on_error=on_error, now=now, demo=demo))
 
 
@@ -217,10 +217,11 @@ def test_mark_for_a_fault_needs_a_demo(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"adress": "x:1"}, "no such setting"),
+        ({"adress": "x:1"}, "did you mean 'address'"),
         ({"address": "host:notaport"}, "no address"),
         ({"max_size": "big"}, "max_size"),
         ({"bomb": "ignore"}, "refuse, hold, mark"),
+        ({"scan_timeout": "0s"}, "above zero"),
     ],
 )
 def test_a_bad_setting_is_named(tmp_path: Path, settings: dict[str, Any], words: str) -> None:
