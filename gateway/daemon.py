@@ -25,6 +25,7 @@ from gateway.domain.errors import KuradoError
 from gateway.domain.ids import Ids, new_boot_id
 from gateway.domain.tenant import Tenant
 from gateway.hooks import PluginContext
+from gateway.policyfiles import open_policies
 from gateway.service.accounts import Accounts
 from gateway.service.directory import Directory
 from gateway.service.fsck import Fsck
@@ -32,7 +33,6 @@ from gateway.service.health import Health
 from gateway.service.leases import LeaseKeeper
 from gateway.service.logins import Logins
 from gateway.service.outbox import Outbox
-from gateway.service.policies import Policies
 from gateway.service.services import Services, space_services
 from gateway.service.sweeper import Sweeper
 from gateway.service.traffic import TrafficMeter
@@ -131,7 +131,7 @@ def _services(
     space = space_services(db, store, host, clock, ids, boot_id, settings)
     directory = Directory(db, clock)
     outbox = Outbox(db, host.subscribers, clock)
-    policies = Policies(db, host.policy_kinds(), clock)
+    policies = open_policies(db, host.policy_kinds(), clock, config.policies)
     sweeper = Sweeper(db, store, staging, lambda: [one.name for one in host.subscribers()], clock)
     return Services(
         db=db,
