@@ -70,10 +70,12 @@ class Slot:
 
 @dataclass
 class Hooks:
-    """What ``serve`` and ``demo`` give the supervisor. ``load`` reads the configuration afresh and raises when it is
-    bad; ``prepare`` runs once, when the data folder is ours and before the first child; ``say`` prints a line for people;
-    ``when_ready`` is called once, with the URLs by name (dav, desk). Without ``reloads`` SIGHUP stops as SIGTERM does (a
-    terminal was closed)."""
+    """What ``serve`` and ``demo`` give the supervisor.
+
+    ``load`` reads the configuration afresh and raises when it is bad; ``prepare`` runs once, when the data folder is
+    ours and before the first child; ``say`` prints a line for people; ``when_ready`` is called once, with the URLs by
+    name (dav, desk). Without ``reloads`` SIGHUP stops as SIGTERM does: a terminal was closed.
+    """
 
     load: Callable[[], Config]
     prepare: Callable[[], None]

@@ -30,11 +30,11 @@ storage: {backend: local}
 gates: 2
 plugins:
   - name: quota
+  - name: content_policy
   - name: virus_scan
     on_error: mark
-  - name: content_policy
   - name: replication
-    target: {backend: local, path: ../replica}
+    storage: {backend: local, path: ../replica}
   - name: metering
   - name: billing_export
 """
@@ -107,7 +107,7 @@ def _prepare(deployment: daemon.Deployment, password: str) -> None:
     """The demo tenant and its user, and a look at the scanner."""
     accounts = deployment.services.accounts
     with contextlib.suppress(AlreadyExists):
-        accounts.add_tenant(TENANT, demo=True)
+        accounts.add_tenant(TENANT, deployment.services.policies.get("plans").default, demo=True)
     try:
         accounts.add_user(TENANT, LOGIN, password, Role.OWNER)
     except AlreadyExists:

@@ -94,6 +94,9 @@ def child(app: Application, role: str) -> None:
     except CANNOT_START as error:
         childhood.tell_failure(os.environ, str(error))
         sys.exit(1)
+    except Exception as error:
+        childhood.tell_failure(os.environ, f"{role}: {type(error).__name__}: {error}")
+        raise
     logs.configure(
         app.config.log.level,
         role=role,
@@ -104,9 +107,9 @@ def child(app: Application, role: str) -> None:
     with deployment:
         try:
             _RUN[role](deployment)
-        except CANNOT_START as error:
+        except Exception as error:
             log.exception("child failed")
-            childhood.tell_failure(os.environ, str(error))
+            childhood.tell_failure(os.environ, f"{role}: {type(error).__name__}: {error}")
             sys.exit(1)
 
 

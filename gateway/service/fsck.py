@@ -14,6 +14,7 @@ from gateway.blobstore import BlobStore
 from gateway.domain.errors import NotFound
 from gateway.domain.events import TENANT_CHANGED
 from gateway.domain.tenant import Tenant
+from gateway.service.accounts import tenant_to_json
 from gateway.service.settling import Settling
 from gateway.service.sweeper import Sweeper
 from gateway.service.trees import system_caller
@@ -83,7 +84,7 @@ class Fsck:
             tx,
             system_caller(tenant),
             TENANT_CHANGED,
-            _tenant_data(tenant),
+            tenant_to_json(tenant),
             self._clock(),
             bytes=size - used_bytes,
             files=files - used_files,
@@ -157,19 +158,6 @@ def _wrong_usage(tx: Tx, tenant_id: int) -> tuple[tuple[int, int], tuple[int, in
         return None
     used, counted = (tenant.used_bytes, tenant.used_files), tx.nodes.totals(tenant_id)
     return None if used == counted else (used, counted)
-
-
-def _tenant_data(tenant: Tenant) -> dict[str, object]:
-    return {
-        "name": tenant.name,
-        "plan": tenant.plan,
-        "state": str(tenant.state),
-        "quota_bytes": tenant.quota_bytes,
-        "quota_files": tenant.quota_files,
-        "demo": tenant.demo,
-        "root_id": tenant.root_id,
-        "created_at": tenant.created_at,
-    }
 
 
 def _unreserve(tx: Tx, tenant_id: int, now: int) -> None:
