@@ -72,7 +72,8 @@ class Inspector(Protocol):
 class TrafficSample:
     """What one gate did for one tenant since its last sample; (``boot_id``, ``n``) names it for ever.
 
-    ``requests`` counts by class: read, write, list, lock, other. ``at`` is ms UTC.
+    ``requests`` counts by class: read, write, list, lock, other. ``at`` is ms UTC. ``tenant_id`` 0 with no figures: the
+    gate says that it had nothing to report up to then.
     """
 
     boot_id: str
