@@ -3,9 +3,8 @@
 All tables hang on ``metadata`` (``gateway/db/tables.py`` and ``gateway/db/usage.py`` define them), so that the first
 migration and ``create_schema`` know every one of them. Times are ms UTC in ``Big`` columns, JSON is ``Text``.
 
-A repository gets a ``sqlalchemy.Connection`` that is already inside the transaction: it executes statements and never
-commits, rolls back or begins. Statements must run on SQLite 3.35 and PostgreSQL 13 alike
-(``connection.dialect.name`` is ``"sqlite"`` or ``"postgresql"`` where they differ).
+A repository gets a ``Session`` (``gateway/db/session.py``) inside a transaction: it executes statements
+and never commits, rolls back or begins. Statements run on SQLite 3.35 and PostgreSQL 13 alike.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ gateway was upgraded) stops it for good.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
@@ -40,8 +39,7 @@ class DatabaseMissing(SchemaError):
 def define_tables() -> None:
     """Makes sure that every module with tables has put them into ``metadata``."""
     for module in ("tables", "usage"):
-        if importlib.util.find_spec(f"gateway.db.{module}"):
-            importlib.import_module(f"gateway.db.{module}")
+        importlib.import_module(f"gateway.db.{module}")
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -42,7 +42,7 @@ WHERE d.boot_id IS NULL OR NOT EXISTS (SELECT 1 FROM leases l WHERE l.boot_id = 
 LIMIT ?"""
 
 _HELD = f"""
-SELECT {NODE_COLUMNS} FROM versions v JOIN nodes n ON n.version_id = v.id
+SELECT {NODE_COLUMNS} FROM versions v JOIN nodes n ON n.id = v.node_id AND n.version_id = v.id
 WHERE v.state != '{VersionState.CLEAN}' AND v.node_id > ? ORDER BY v.node_id LIMIT ?"""
 
 _TOTALS = """

@@ -80,7 +80,7 @@ def test_children_page_in_the_byte_order_of_s3_keys(db: SqlDatabase, tenant: Ten
     wanted = sorted(made, key=lambda node: sort_key(node.name, collection=node.is_collection))
     pages: list[Node] = []
     after: bytes | None = None
-    while page := db.read(lambda tx: tx.nodes.children(tenant.root_id, after, 2)):
+    while page := db.read(lambda tx, a=after: tx.nodes.children(tenant.root_id, a, 2)):
         pages += page
         after = sort_key(page[-1].name, collection=page[-1].is_collection)
     assert pages == wanted
@@ -267,7 +267,7 @@ def test_all_blobs_are_listed_once_by_id(db: SqlDatabase, tenant: Tenant) -> Non
     store(db, *nodes)
     wanted = sorted({(one.version.blob_id, one.version.size, one.version.sha256) for one in nodes if one.version})
     found: list[tuple[str, int, str]] = []
-    while page := db.read(lambda tx: tx.nodes.blobs(found[-1][0] if found else "", 1)):
+    while page := db.read(lambda tx, a=found[-1][0] if found else "": tx.nodes.blobs(a, 1)):
         found += page
     assert found == wanted
 

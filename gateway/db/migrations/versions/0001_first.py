@@ -27,6 +27,13 @@ def upgrade() -> None:
     _refusals()
     _released_blobs()
     _tenants()
+    _usage_boots()
+    _usage_hours()
+    _usage_records()
+    _usage_state()
+    _usage_statements()
+    _usage_totals()
+    _usage_traffic()
     _detached()
     _locks()
     _reservations()
@@ -229,6 +236,106 @@ def _tenants() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
         sa.UniqueConstraint("name", name=op.f("uq_tenants_name")),
+    )
+
+
+def _usage_boots() -> None:
+    op.create_table(
+        "usage_boots",
+        sa.Column("boot_id", sa.String(length=32), nullable=False),
+        sa.Column("n", BIG, nullable=False),
+        sa.Column("reported_until", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("boot_id", name=op.f("pk_usage_boots")),
+    )
+
+
+def _usage_hours() -> None:
+    op.create_table(
+        "usage_hours",
+        sa.Column("tenant_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("hour", BIG, autoincrement=False, nullable=False),
+        sa.Column("byte_ms", sa.String(length=40), nullable=False),
+        sa.Column("last_at", BIG, nullable=False),
+        sa.Column("peak_bytes", BIG, nullable=False),
+        sa.Column("end_bytes", BIG, nullable=False),
+        sa.Column("end_files", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "hour", name=op.f("pk_usage_hours")),
+        sqlite_with_rowid=False,
+    )
+
+
+def _usage_records() -> None:
+    op.create_table(
+        "usage_records",
+        sa.Column("source", sa.String(length=120), nullable=False),
+        sa.Column("id", sa.String(length=120), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("type", sa.String(length=100), nullable=False),
+        sa.Column("time", BIG, nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "id", name=op.f("pk_usage_records")),
+    )
+    with op.batch_alter_table("usage_records", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_usage_records_tenant_id"), ["tenant_id"], unique=False)
+
+
+def _usage_state() -> None:
+    op.create_table(
+        "usage_state",
+        sa.Column("tenant_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("seq", BIG, nullable=False),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("used_bytes", BIG, nullable=False),
+        sa.Column("used_files", BIG, nullable=False),
+        sa.Column("closed_until", BIG, nullable=False),
+        sa.Column("recorded_until", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_usage_state")),
+    )
+
+
+def _usage_statements() -> None:
+    op.create_table(
+        "usage_statements",
+        sa.Column("tenant_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("period_start", BIG, autoincrement=False, nullable=False),
+        sa.Column("closed_at", BIG, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "period_start", name=op.f("pk_usage_statements")),
+    )
+
+
+def _usage_totals() -> None:
+    op.create_table(
+        "usage_totals",
+        sa.Column("tenant_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("bytes_in", BIG, nullable=False),
+        sa.Column("bytes_out", BIG, nullable=False),
+        sa.Column("refusals", BIG, nullable=False),
+        sa.Column("requests_read", BIG, nullable=False),
+        sa.Column("requests_write", BIG, nullable=False),
+        sa.Column("requests_list", BIG, nullable=False),
+        sa.Column("requests_lock", BIG, nullable=False),
+        sa.Column("requests_other", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_usage_totals")),
+    )
+
+
+def _usage_traffic() -> None:
+    op.create_table(
+        "usage_traffic",
+        sa.Column("tenant_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("hour", BIG, autoincrement=False, nullable=False),
+        sa.Column("last_at", BIG, nullable=False),
+        sa.Column("bytes_in", BIG, nullable=False),
+        sa.Column("bytes_out", BIG, nullable=False),
+        sa.Column("refusals", BIG, nullable=False),
+        sa.Column("requests_read", BIG, nullable=False),
+        sa.Column("requests_write", BIG, nullable=False),
+        sa.Column("requests_list", BIG, nullable=False),
+        sa.Column("requests_lock", BIG, nullable=False),
+        sa.Column("requests_other", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "hour", name=op.f("pk_usage_traffic")),
+        sqlite_with_rowid=False,
     )
 
 
