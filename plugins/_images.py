@@ -88,13 +88,15 @@ class Images:
             self._idle.put(worker if worker is not None and worker.alive else None)
 
     def close(self) -> None:
-        """Ends the workers that are idle; running ones end with their image."""
+        """Ends the workers that are idle; one that is at work ends when this process does."""
+        idle: list[_Worker | None] = []
         with contextlib.suppress(queue.Empty):
-            for _ in range(self._limits.workers):
-                worker = self._idle.get_nowait()
-                if worker is not None:
-                    worker.end()
-                self._idle.put(None)
+            while True:
+                idle.append(self._idle.get_nowait())
+        for worker in idle:
+            if worker is not None:
+                worker.end()
+            self._idle.put(None)
 
 
 class _Worker:

@@ -83,7 +83,7 @@ OCTETS = "application/octet-stream"
 
 def sniff(head: bytes) -> str:
     """The media type that the first ``HEAD`` bytes (fewer if the file is shorter) speak of."""
-    if head[:2] == b"MZ" and (b"PE\x00\x00" in head or len(head) < 0x40 or b"This program" in head):
+    if head[:2] == b"MZ" and b"\x00" in head[:64]:  # a DOS head of 64 bytes is never without zeros, a text always
         return "application/vnd.microsoft.portable-executable"
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12], OCTETS)
