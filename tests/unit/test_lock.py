@@ -61,7 +61,7 @@ def test_submitted_tokens_are_those_without_not() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", "()", "(<urn:t>", "<urn:t>", "(Not)", "(Not Not <u:t>)", "(<a b>)", "(<u:t>) <x> (<u:t>)", "<x> <y> (<u:t>)", "x"],
+    ["", "()", "(<u:t>", "<u:t>", "(Not)", "(Not Not <u:t>)", "(<a b>)", "(<u:t>) <x> (<u:t>)", "<x> <y> (<u:t>)", "x"],
 )
 def test_a_malformed_header_is_refused(header: str) -> None:
     with pytest.raises(BadRequest):
