@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,24 +13,7 @@ from gateway.db.fairqueue import Closed, FairQueue, Item
 from gateway.domain.errors import BackendUnavailable, NotEmpty
 from gateway.domain.tenant import Tenant
 from gateway.testing.rows import file, new_tenant
-
-
-@contextmanager
-def writer_busy(db: SqlDatabase) -> Iterator[None]:
-    """The writer is kept inside a batch of its own, so that what is queued meanwhile becomes the next batch."""
-    entered, leave = threading.Event(), threading.Event()
-
-    def wait(_: Any) -> None:
-        entered.set()
-        leave.wait(30)
-
-    future = db.write(wait)
-    entered.wait(30)
-    try:
-        yield
-    finally:
-        leave.set()
-    future.result(30)
+from gateway.testing.writers import writer_busy
 
 
 def commits(db: SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -109,7 +90,9 @@ def test_a_batch_that_fails_at_commit_is_tried_one_by_one(db: SqlDatabase, tenan
         if tx.session.dialect == "sqlite":
             tx.session.raw.execute("PRAGMA defer_foreign_keys = ON")
         else:
-            tx.session.raw.execute("ALTER TABLE nodes ALTER CONSTRAINT fk_nodes_parent_id DEFERRABLE INITIALLY DEFERRED")
+            tx.session.raw.execute(
+                "ALTER TABLE nodes ALTER CONSTRAINT fk_nodes_parent_id DEFERRABLE INITIALLY DEFERRED"
+            )
         tx.nodes.insert(file(tenant.id, -5, "no parent", version=None, kind="c"))
 
     with writer_busy(db):
