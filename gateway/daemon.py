@@ -244,14 +244,19 @@ def host_id(data_dir: Path) -> str:
 
 
 def is_running(lease: Lease) -> bool:
-    """Whether the process of a lease of this machine still exists (or another with its number does)."""
+    """Whether the process of a lease of this machine still exists (or another with its number does). One that waits to
+    be buried is over: in a container nobody may ever bury it."""
     try:
         os.kill(lease.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        state = Path(f"/proc/{lease.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state not in ("Z", "X")
 
 
 def repair_after_crash(deployment: Deployment) -> list[str]:

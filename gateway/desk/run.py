@@ -23,7 +23,7 @@ SHUTDOWN_SECONDS = 5
 log = logging.getLogger("kurado.desk")
 
 
-class Server(wsgi.Server):  # type: ignore[misc]
+class Server(wsgi.Server):
     """cheroot on a socket that listens already."""
 
     def __init__(self, listener: socket.socket, app: Desk) -> None:
