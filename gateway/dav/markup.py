@@ -1,0 +1,195 @@
+"""XML as WebDAV needs it: read under limits and without entities, written back so that a stored value stands alone.
+
+Bodies come from anybody who may log in, so that the reader refuses DOCTYPE (with it go all entities), deep nesting and
+masses of elements before it builds anything (RESILIENCE 18). RFC 4918 section 4.3 asks to keep namespaces, attributes,
+``xml:lang`` in force and, where possible, prefixes of a dead property: hence a small tree of our own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from xml.parsers import expat
+
+from gateway.domain.errors import BadRequest
+
+MAX_BODY = 1024 * 1024
+MAX_DEPTH = 64
+MAX_ELEMENTS = 10_000
+XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
+LANG = f"{{{XML_NAMESPACE}}}lang"
+_NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SEPARATOR = "\x1f"  # cannot stand in XML 1.0, so no namespace name can hold it
+
+
+@dataclass(slots=True)
+class Element:
+    """``name`` in Clark notation; ``attributes`` by Clark name; ``prefixes`` name → the prefix that the client used."""
+
+    name: str
+    prefix: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+    attribute_prefixes: dict[str, str] = field(default_factory=dict)
+    content: list[Element | str] = field(default_factory=list)
+    lang: str = ""
+
+    @property
+    def children(self) -> list[Element]:
+        return [one for one in self.content if isinstance(one, Element)]
+
+    @property
+    def text(self) -> str:
+        return "".join(one for one in self.content if isinstance(one, str))
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.parser: Any = expat.ParserCreate(namespace_separator=_SEPARATOR)
+        self.parser.namespace_prefixes = True
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.CharacterDataHandler = self.data
+        self.parser.StartDoctypeDeclHandler = self.doctype
+        self.open: list[Element] = []
+        self.root: Element | None = None
+        self.count = 0
+
+    def doctype(self, *_: object) -> None:
+        raise BadRequest("a body with a DOCTYPE is not accepted")
+
+    def start(self, raw: str, attributes: Mapping[str, str]) -> None:
+        self.count += 1
+        if self.count > MAX_ELEMENTS or len(self.open) >= MAX_DEPTH:
+            raise BadRequest(f"the body has more than {MAX_ELEMENTS} elements or {MAX_DEPTH} levels")
+        name, prefix = _clark(raw)
+        element = Element(name, prefix, lang=self.open[-1].lang if self.open else "")
+        for key, value in attributes.items():
+            attribute, attribute_prefix = _clark(key)
+            element.attributes[attribute] = value
+            element.attribute_prefixes[attribute] = attribute_prefix
+        element.lang = element.attributes.get(LANG, element.lang)
+        if self.open:
+            self.open[-1].content.append(element)
+        else:
+            self.root = element
+        self.open.append(element)
+
+    def end(self, _: str) -> None:
+        self.open.pop()
+
+    def data(self, text: str) -> None:
+        if self.open:
+            self.open[-1].content.append(text)
+
+
+def _clark(raw: str) -> tuple[str, str]:
+    parts = raw.split(_SEPARATOR)
+    if len(parts) == 1:
+        return raw, ""
+    return f"{{{parts[0]}}}{parts[1]}", parts[2] if len(parts) > 2 else ""
+
+
+def parse(body: bytes) -> Element:
+    """The root element of a request body. Raises BadRequest for malformed XML, DOCTYPE and bodies above the limits."""
+    reader = _Reader()
+    try:
+        reader.parser.Parse(body, True)
+    except expat.ExpatError as error:
+        raise BadRequest(f"the body is not well-formed XML (line {error.lineno}, column {error.offset + 1})") from None
+    except (UnicodeError, LookupError, ValueError):
+        raise BadRequest("the body is not in the encoding that it declares") from None
+    if reader.root is None:
+        raise BadRequest("the body holds no element")
+    return reader.root
+
+
+def escape(text: str) -> str:
+    """Character data. What XML cannot hold becomes U+FFFD, so that an answer is always well-formed."""
+    if _UNWRITABLE.search(text):
+        text = _UNWRITABLE.sub("\ufffd", text)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
+
+
+def escape_attribute(text: str) -> str:
+    return escape(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
+
+
+def split_clark(name: str) -> tuple[str, str]:
+    """``{namespace}local`` → (namespace, local); the namespace is empty for a name without one."""
+    if name.startswith("{"):
+        namespace, _, local = name[1:].partition("}")
+        return namespace, local
+    return "", name
+
+
+def is_local_name(text: str) -> bool:
+    """Whether the text can be written as an element name (a safe part of what XML allows)."""
+    return _NCNAME.fullmatch(text) is not None
+
+
+def empty(name: str, known: Mapping[str, str]) -> str:
+    """An empty element; ``known`` maps namespaces to prefixes in force."""
+    namespace, local = split_clark(name)
+    if not namespace:
+        return f"<{local}/>"
+    prefix = known.get(namespace)
+    if prefix:
+        return f"<{prefix}:{local}/>"
+    return f'<N:{local} xmlns:N="{escape_attribute(namespace)}"/>'
+
+
+def write(element: Element, *, lang: bool = True) -> str:
+    """The element as text that declares every namespace it uses; ``lang`` adds the xml:lang in force around it."""
+    parts: list[str] = []
+    attributes = dict(element.attributes)
+    if lang and element.lang and LANG not in attributes:
+        attributes[LANG] = element.lang
+    _write(element, attributes, {"": "", "xml": XML_NAMESPACE}, parts)
+    return "".join(parts)
+
+
+def _write(element: Element, attributes: Mapping[str, str], scope: Mapping[str, str], parts: list[str]) -> None:
+    inner = dict(scope)
+    declared: list[str] = []
+    tag = _qualify(element.name, element.prefix, inner, declared, attribute=False)
+    fields = [
+        f" {_qualify(name, element.attribute_prefixes.get(name, ''), inner, declared, attribute=True)}"
+        f'="{escape_attribute(value)}"'
+        for name, value in attributes.items()
+    ]
+    opening = f"<{tag}{''.join(declared)}{''.join(fields)}"
+    if not element.content:
+        parts.append(opening + "/>")
+        return
+    parts.append(opening + ">")
+    for one in element.content:
+        if isinstance(one, str):
+            parts.append(escape(one))
+        else:
+            _write(one, one.attributes, inner, parts)
+    parts.append(f"</{tag}>")
+
+
+def _qualify(name: str, prefix: str, scope: dict[str, str], declared: list[str], *, attribute: bool) -> str:
+    """The name with its prefix, after declaring that prefix where it is not in force with this meaning."""
+    namespace, local = split_clark(name)
+    if namespace == XML_NAMESPACE:
+        return f"xml:{local}"
+    if not namespace and attribute:
+        return local
+    if attribute and not prefix:
+        prefix = "N"
+    if not namespace:
+        prefix = ""
+    if scope.get(prefix) != namespace:
+        if attribute:  # an element's prefix just declared on this tag must not be declared twice
+            while any(one.startswith(f" xmlns:{prefix}=") for one in declared):
+                prefix += "N"
+        scope[prefix] = namespace
+        binding = f"xmlns:{prefix}" if prefix else "xmlns"
+        declared.append(f' {binding}="{escape_attribute(namespace)}"')
+    return f"{prefix}:{local}" if prefix else local
