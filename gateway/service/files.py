@@ -21,7 +21,7 @@ from gateway.domain.ids import Ids
 from gateway.domain.lock import Lock
 from gateway.domain.names import Path, check_path
 from gateway.domain.node import Kind, Node, VersionState
-from gateway.domain.tenant import Caller, Limits
+from gateway.domain.tenant import Caller, Limits, Tenant
 from gateway.domain.upload import NO_CONDITIONS, Conditions
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
@@ -84,6 +84,34 @@ class Files:
             locks.setdefault(lock.node_id, list(inherited)).append(lock)
         return locks
 
+    def tree_for_listing(self, at: Found, limit: int) -> tuple[list[Node], dict[int, list[Lock]]]:
+        """The node of ``at`` and up to ``limit`` nodes in all below it, parents first, and the locks in whose scope
+        each lies. Three statements, however large the tree."""
+        assert at.node is not None
+        node, now = at.node, self._settling.clock()
+
+        def work(tx: Tx) -> tuple[list[Node], list[Lock], list[Lock]]:
+            along = tx.locks.on_nodes([one.id for one in at.chain], now)
+            return tx.nodes.subtree(node.id, limit), along, tx.locks.below(node.id, now)
+
+        nodes, along, below = self._db.read(work)
+        locks = {node.id: guards.covering(along, at.chain)}
+        inherited = {node.id: [lock for lock in along if lock.infinite]}
+        rooted: dict[int, list[Lock]] = {}
+        for lock in below:
+            rooted.setdefault(lock.node_id, []).append(lock)
+        for one in nodes[1:]:
+            own = rooted.get(one.id, [])
+            above = inherited.get(one.parent_id or 0, [])
+            locks[one.id] = above + own if own else above
+            inherited[one.id] = above + [lock for lock in own if lock.infinite] if own else above
+        return nodes, locks
+
+    def usage(self, caller: Caller) -> tuple[Tenant, Limits]:
+        """The caller's tenant with its figures as they are now, and the limits that count for it."""
+        tenant = self._db.read(lambda tx: tx.tenants.by_id(caller.tenant.id)) or caller.tenant
+        return tenant, self._settling.limits(tenant)
+
     def not_modified(self, node: Node, conditions: Conditions) -> bool:
         """Whether a GET or HEAD is answered with 304."""
         return guards.not_modified(conditions, node)
@@ -103,7 +131,7 @@ class Files:
         self._host.check("check_download", caller=caller, node=node)
         version, store = node.version, self._store
         if not version.blob_id:
-            return Content(0, lambda start, length: io.BytesIO())
+            return Content(0, lambda _start, _length: io.BytesIO())
 
         def open_range(start: int, length: int) -> BinaryIO:
             return store.open(version.blob_id, start, length)
