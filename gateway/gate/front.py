@@ -1,0 +1,241 @@
+"""From a framed request to the answer on the line: exchange, login, route, protocol, sending."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from gateway.dav.errors import error_reply, internal_error
+from gateway.domain.errors import KuradoError, NotFound
+from gateway.domain.names import Path, parse_path
+from gateway.domain.tenant import Caller
+from gateway.exchange import Exchange, Headers, Reply
+from gateway.gate import limits
+from gateway.gate.accounting import Account
+from gateway.gate.auth import Authenticator, caller_of, with_challenge
+from gateway.gate.body import RequestBody
+from gateway.gate.connection import Ended, Request
+from gateway.gate.framing import Malformed, Target
+from gateway.gate.proxies import Proxies, is_loopback
+from gateway.gate.sending import Sender
+from gateway.service.logins import SuspendedLogin
+from gateway.service.services import Services
+
+ROOTS = ("/", "/dav", "/dav/", "*")
+METHODS = frozenset(
+    {"OPTIONS", "GET", "HEAD", "PUT", "DELETE", "MKCOL", "PROPFIND", "PROPPATCH", "COPY", "MOVE", "LOCK", "UNLOCK"}
+    | {"POST", "PATCH", "TRACE", "REPORT", "SEARCH", "ACL"}
+)
+"""What is answered by the protocol, if only with 405; anything else is 501 (RFC 9110 section 9.1)."""
+
+log = logging.getLogger("kurado.gate")
+
+
+class Application(Protocol):
+    """The protocol behind the gate (``dav.app.DavApp``)."""
+
+    async def handle(self, exchange: Exchange, caller: Caller, path: Path, is_collection_url: bool) -> Reply: ...
+    async def handle_root(self, exchange: Exchange, caller: Caller | None) -> Reply: ...
+    async def refuse(self, exchange: Exchange, caller: Caller | None, path: Path, error: KuradoError) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FrontSettings:
+    """``tls``: whether our own listener speaks it."""
+
+    tls: bool = False
+    allow_plain_login: bool = False
+    trusted_proxies: Sequence[str] = ()
+    log_requests: bool = False
+
+
+class Front:
+    """The handler of every request. ``is_draining`` is set when the process is about to end."""
+
+    def __init__(self, services: Services, app: Application, settings: FrontSettings) -> None:
+        self._services = services
+        self._app = app
+        self._settings = settings
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._authenticator = Authenticator(services)
+        self.is_draining = False
+
+    async def __call__(self, request: Request) -> Ended:
+        target = request.target
+        if target is None:
+            return await refuse_malformed(request, request.malformed or Malformed(400, "the request is malformed"))
+        account = Account(self._services.traffic)
+        body = RequestBody(
+            request.connection,
+            request.stream,
+            target.length,
+            target.expects,
+            asyncio.get_running_loop().time,
+            account.received,
+        )
+        request.connection.body = body
+        exchange = self._exchange(request, target, body)
+        reply = await self._answer(exchange, account)
+        account.answered(exchange.method, reply.status)
+        persist = self._persists(request, reply, body)
+        status = reply.status
+        try:
+            sender = Sender(
+                request.connection,
+                http_1_0=request.message.version == (1, 0),
+                head_only=exchange.method == "HEAD",
+                persist=persist,
+                on_bytes=account.sent,
+            )
+            status = await self._send(sender, reply, exchange)
+            persist = sender.persist and await self._end_body(request, body, persist=sender.persist)
+        except ConnectionError:
+            persist = False
+        finally:
+            if self._settings.log_requests:
+                account.log(exchange, status)
+        return Ended(persist)
+
+    def close(self) -> None:
+        self._authenticator.close()
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def _exchange(self, request: Request, target: Target, body: RequestBody) -> Exchange:
+        headers = cast(Headers, request.message.headers)
+        peer = request.connection.address
+        return Exchange(
+            method=request.message.method,
+            raw_path=target.path,
+            query=target.query,
+            headers=headers,
+            body=body,
+            request_id=new_request_id(),
+            remote=self._proxies.client(peer, headers),
+            scheme=self._proxies.scheme(peer, headers, "https" if self._settings.tls else "http"),
+            host=target.host,
+        )
+
+    async def _answer(self, exchange: Exchange, account: Account) -> Reply:
+        try:
+            return await self._route(exchange, account)
+        except SuspendedLogin as error:
+            account.caller = caller_of(error.parts, exchange)
+            return await self._app.refuse(exchange, account.caller, (), error)
+        except KuradoError as error:
+            return with_challenge(error_reply(error, exchange), error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("request failed", extra={"request_id": exchange.request_id})
+            return internal_error(exchange)
+
+    async def _route(self, exchange: Exchange, account: Account) -> Reply:
+        if exchange.method not in METHODS:
+            return Reply(501, {"Content-Type": "text/plain"}, b"this method is not known here\n")
+        if exchange.raw_path in ROOTS:
+            return await self._route_root(exchange, account)
+        tenant, rest = split_tenant(exchange.raw_path)
+        caller = account.caller = await self._authenticator.caller(exchange, tenant, secure=self._is_secure(exchange))
+        try:
+            path = account.path = parse_path(rest)
+        except KuradoError as error:
+            return await self._app.refuse(exchange, caller, (), error)
+        return await self._app.handle(exchange, caller, path, rest.endswith("/"))
+
+    async def _route_root(self, exchange: Exchange, account: Account) -> Reply:
+        """Windows asks OPTIONS of the root before it has a login (CLIENTS 2); ``GET /`` is a page for people."""
+        anonymous = exchange.method == "OPTIONS" or (
+            exchange.raw_path == "/" and exchange.method in ("GET", "HEAD") and "Authorization" not in exchange.headers
+        )
+        if not anonymous:
+            account.caller = await self._authenticator.caller(exchange, None, secure=self._is_secure(exchange))
+        return await self._app.handle_root(exchange, account.caller)
+
+    def _is_secure(self, exchange: Exchange) -> bool:
+        """Whether a password may have come this way: by TLS, from this machine, or because the operator allows it."""
+        return exchange.scheme == "https" or self._settings.allow_plain_login or is_loopback(exchange.remote)
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    def _persists(self, request: Request, reply: Reply, body: RequestBody) -> bool:
+        message = request.message
+        if reply.close or message.should_close or message.upgrade or self.is_draining:
+            return False
+        if body.is_expected:
+            return False
+        return body.rest is not None and body.rest <= limits.SMALL_REST
+
+    async def _send(self, sender: Sender, reply: Reply, exchange: Exchange) -> int:
+        """Sends the reply, or what its failure becomes; returns the status that the client saw."""
+        try:
+            await sender.send(reply, exchange.request_id)
+            return reply.status
+        except ConnectionError:
+            raise
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if sender.begun:
+                log.error("answer cut off", extra={"request_id": exchange.request_id, "reason": repr(error)})
+                raise _CutOff from error
+            return await self._send_instead(sender, error, exchange)
+
+    async def _send_instead(self, sender: Sender, error: Exception, exchange: Exchange) -> int:
+        if isinstance(error, KuradoError):
+            reply = error_reply(error, exchange)
+        else:
+            log.error("answer failed", exc_info=error, extra={"request_id": exchange.request_id})
+            reply = internal_error(exchange)
+        await sender.send(reply, exchange.request_id)
+        return reply.status
+
+    async def _end_body(self, request: Request, body: RequestBody, *, persist: bool) -> bool:
+        """Reads a small rest of an unread body away; with a large one the connection ends when the client has seen the
+        answer. Returns whether the connection can go on."""
+        if persist and await _skip(body):
+            return True
+        if not body.is_complete:
+            request.connection.body = None
+            await request.connection.linger()
+        return False
+
+
+class _CutOff(ConnectionError):
+    """An answer that had begun could not be completed: aiohttp's loop closes the connection."""
+
+
+async def _skip(body: RequestBody) -> bool:
+    try:
+        while await body.next():
+            pass
+    except KuradoError:
+        return False
+    return True
+
+
+async def refuse_malformed(request: Request, malformed: Malformed) -> Ended:
+    """Answers what is no request, in plain text, and closes."""
+    sender = Sender(request.connection, http_1_0=False, head_only=False, persist=False, on_bytes=lambda _: None)
+    text = f"{malformed.reason}\n".encode()
+    await sender.send(Reply(malformed.status, {"Content-Type": "text/plain; charset=utf-8"}, text), new_request_id())
+    await request.connection.linger()
+    return Ended(keep_alive=False)
+
+
+def split_tenant(raw_path: str) -> tuple[str, str]:
+    """``/dav/<tenant>/rest`` to tenant and ``/rest``; NotFound for anything else. A tenant's name needs no escapes:
+    an escaped one is as unknown as any other."""
+    if not raw_path.startswith("/dav/"):
+        raise NotFound("there is nothing at this path")
+    tenant, slash, rest = raw_path.removeprefix("/dav/").partition("/")
+    return tenant, slash + rest or "/"
+
+
+def new_request_id() -> str:
+    """Names one request in logs and answers."""
+    return secrets.token_hex(8)
