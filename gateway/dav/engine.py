@@ -8,7 +8,7 @@ it could be overtaken. PUT, GET, PROPFIND, LOCK and UNLOCK never come here; thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -24,6 +24,7 @@ from gateway.dav.multistatus import name_conditions
 from gateway.dav.proppatch import for_engine
 from gateway.dav.provider import WORK, SpaceProvider, Work, engine_path
 from gateway.dav.request import DavRequest
+from gateway.domain.errors import AlreadyExists, BadRequest, Forbidden, KuradoError, NotFound, ParentMissing
 from gateway.exchange import Reply
 
 METHODS = ("PROPPATCH", "MKCOL", "COPY", "MOVE", "DELETE")
@@ -119,30 +120,23 @@ def _environ(engine: Engine, request: DavRequest, work: Work, body: bytes) -> di
     return environ
 
 
-def _fault(error: DAVError) -> ProtocolFault:
-    """A refusal by wsgidav's method flow. What it did not expect itself is a fault of ours, and no message of it may
-    reach the client."""
-    if error.value >= 500 and error.value != 507:
-        raise RuntimeError("the WebDAV engine failed") from (error.src_exception or error)
-    condition = error.err_condition.condition_code.removeprefix("{DAV:}") if error.err_condition else ""
-    return ProtocolFault(error.value, _sentence(error), code=condition)
-
-
-_SENTENCES = {
-    400: "the request cannot be understood",
-    403: "this cannot be done with this resource",
-    404: "there is nothing at this path",
-    405: "something has this name already",
-    409: "the parent collection does not exist",
-    412: "a precondition does not hold",
-    415: "this method takes no body",
+_ERRORS: Mapping[int, KuradoError] = {
+    404: NotFound("there is nothing at this path"),
+    405: AlreadyExists("something has this name already"),
+    409: ParentMissing("the parent collection does not exist"),
+    415: ProtocolFault(415, "this method takes no body", code="unsupported-body"),
 }
 
 
-def _sentence(error: DAVError) -> str:
-    if error.value in (400, 403) and error.context_info:
-        return str(error.context_info)
-    return _SENTENCES.get(error.value, "the request was refused")
+def _fault(error: DAVError) -> KuradoError:
+    """A refusal by wsgidav's method flow, in our words. What it did not expect itself is a fault of ours, and no
+    message of it may reach the client."""
+    if error.value >= 500:
+        raise RuntimeError("the WebDAV engine failed") from (error.src_exception or error)
+    said = str(error.context_info or "the request was refused")
+    if error.value == 400:
+        return BadRequest(said)
+    return _ERRORS.get(error.value) or Forbidden(said)
 
 
 def _reply(request: DavRequest, work: Work, status: int, headers: dict[str, str], content: bytes) -> Reply:

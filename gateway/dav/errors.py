@@ -106,9 +106,8 @@ def error_reply(error: e.KuradoError, exchange: Exchange) -> Reply:
         headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, ProtocolFault) and error.allow:
         headers["Allow"] = ", ".join(error.allow)
-    body = b"" if exchange.method == "HEAD" else _body(error, exchange)
     # after a body that broke off or was not read, nothing that follows on the line can be trusted
-    return Reply(status, headers, body, close=isinstance(error, e.IncompleteBody | e.TooLarge))
+    return Reply(status, headers, _body(error, exchange), close=isinstance(error, e.IncompleteBody | e.TooLarge))
 
 
 def internal_error(exchange: Exchange) -> Reply:

@@ -1,4 +1,7 @@
-"""GET and HEAD: ours, because stock wsgidav answers wrong 206s, 304s without ETag, and 200 where 304 is due."""
+"""GET and HEAD: ours, because stock wsgidav answers wrong 206s, 304s without ETag, and 200 where 304 is due.
+
+A HEAD is answered like a GET; the gate sends the fields alone.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,6 @@ async def get(request: DavRequest) -> Reply:
         return Reply(304, headers)
     content = await _content(request, node)
     headers.update(presentation(node.name))
-    if request.exchange.method == "HEAD":
-        return Reply(200, {**headers, "Content-Length": str(content.size)})
     return file_reply(request, node.version, content, headers)
 
 
@@ -68,7 +69,8 @@ def validators(version: Version) -> dict[str, str]:
 
 def file_reply(request: DavRequest, version: Version, content: Content, headers: Mapping[str, str]) -> Reply:
     """The whole file, one range (206 with Content-Range) or several (206 multipart/byteranges)."""
-    ranges = parse_ranges(request.header("Range"), content.size) if _range_applies(request, version) else None
+    ranged = request.exchange.method == "GET" and _range_applies(request, version)
+    ranges = parse_ranges(request.header("Range"), content.size) if ranged else None
     if ranges is None:
         return Reply(200, headers, _body(content, [(b"", 0, content.size)]))
     if len(ranges) == 1:

@@ -105,8 +105,8 @@ class SpaceProvider(DAVProvider):  # type: ignore[misc]
     def is_readonly(self) -> bool:
         return False
 
-    def get_resource_inst(self, path: str, environ: dict[str, Any]) -> SpaceCollection | SpaceFile | None:
-        node = environ[WORK].find(path).node
+    def get_resource_inst(self, path: str | None, environ: dict[str, Any]) -> SpaceCollection | SpaceFile | None:
+        node = environ[WORK].find(path).node if path else None
         if node is None:
             return None
         kind = SpaceCollection if node.is_collection else SpaceFile
@@ -234,6 +234,15 @@ class SpaceFile(_Resource, DAVNonCollection):  # type: ignore[misc]
     def __init__(self, path: str, node: Node, environ: dict[str, Any]) -> None:
         DAVNonCollection.__init__(self, path, environ)
         self._attach(node, environ)
+
+    def get_content_length(self) -> int:
+        return self.node.size
+
+    def get_etag(self) -> str | None:
+        return self.node.version.etag.strip('"') if self.node.version else None
+
+    def support_etag(self) -> bool:
+        return True
 
 
 def engine_path(path: Path, *, slash: bool) -> str:
