@@ -95,9 +95,9 @@ def examine(file: BinaryIO, limits: ArchiveLimits) -> Archive:
     found = Archive(packed=file.seek(0, io.SEEK_END))
     file.seek(0)
     kind = kind_of(file.read(_TAR_BLOCK))
-    if not kind and _central_directory(file) is not None:
-        kind = "zip"  # a self-extracting archive, or something before the zip: unpackers look at the end
-    found.kind = kind
+    # a self-extracting archive, or something before the zip: unpackers look at the end
+    appended = not kind and _central_directory(file) is not None
+    found.kind = kind = "zip" if appended else kind
     if kind:
         look = _Look(found, limits, time.monotonic() + limits.seconds)
         try:
@@ -105,6 +105,8 @@ def examine(file: BinaryIO, limits: ArchiveLimits) -> Archive:
         except _Stop:
             pass
         except _UNREADABLE as error:
+            if appended and not found.entries:
+                return Archive(packed=found.packed)  # bytes that only looked like the end of a zip
             found.broken = f"{kind}: {error}"[:200]
     return found
 

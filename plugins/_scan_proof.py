@@ -72,8 +72,12 @@ class ScannerProof:
     def run(self) -> str | None:
         """Proves now. Returns the problem, None when the scanner found what it had to find."""
         with self._lock:
-            self._problem = self._prove()
-            self._at = time.monotonic()
+            try:
+                self._problem = self._prove()
+                self._at = time.monotonic()
+            except ScannerFault as fault:
+                self._problem = f"the scanner could not be proven: {fault}"
+                self._at = float("-inf")  # nothing was learned of its limits: try again when asked again
             return self._problem
 
     def fact(self) -> HealthFact:
@@ -87,6 +91,7 @@ class ScannerProof:
         return HealthFact(_FACT, "ok", "the scanner finds a test virus at the very end of what it is given", 1.0)
 
     def _prove(self) -> str | None:
+        self._scanner.version(0.0)
         with tempfile.TemporaryFile() as file:
             write_proof(cast(BinaryIO, file), self._limits)
             file.seek(0)
@@ -94,8 +99,6 @@ class ScannerProof:
                 answer = self._scanner.scan(cast(BinaryIO, file), self._limits.member)
             except StreamTooLong:
                 return "clamd's StreamMaxLength is below max_size of virus_scan: raise it, or lower max_size"
-            except ScannerFault as fault:
-                return f"the scanner could not be proven: {fault}"
         if answer.signature is None or answer.signature.startswith("Heuristics."):
             return (
                 "clamd overlooks a virus in an archive of max_size and max_expanded: raise its MaxFileSize,"
