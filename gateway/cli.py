@@ -1,40 +1,151 @@
-"""The command ``kurado``."""
+"""The command ``kurado``: a table of words, each loaded when it is used, and the commands that plugins add."""
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import errno
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gateway.commands.app import Application
-from gateway.config import ConfigError
-from gateway.db.schema import SchemaError
 from gateway.domain.errors import KuradoError
-from gateway.pluginhost import PluginError
 
-COMMANDS = ("serving", "demo", "outbox", "doctor", "database", "fsck")
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "init": ("init", "Write a gateway.yaml and policies to begin with."),
+    "demo": ("demo", "Try it out: a gateway with a demo tenant, from nothing."),
+    "serve": ("serving", "Run the daemon in the foreground."),
+    "doctor": ("doctor", "Examine everything that the daemon stands on."),
+    "tenant": ("tenants", "Add, show, suspend and remove tenants."),
+    "user": ("users", "Logins of tenants, their roles and passwords."),
+    "import": ("imports", "Bring an existing folder into a tenant's space."),
+    "policy": ("policies", "Price list, terms, content rules: check, apply, assign."),
+    "refusals": ("refusals", "What was refused, by which rule."),
+    "lock": ("locks", "WebDAV locks: list and break them."),
+    "outbox": ("outbox", "Events that a plugin has not handled yet."),
+    "fsck": ("fsck", "Compare database and storage."),
+    "db": ("database", "Bring the database's schema forward."),
+    "completion": ("completion", "Print the script that completes commands in your shell."),
+}
+"""Word → module of ``gateway.commands`` and what ``--help`` says of it without loading the module."""
+
+HIDDEN = {"child": "serving"}
+# by name, so that an error's module is looked at only when it was loaded
+_FOR_OPERATORS = (
+    ("gateway.config", "ConfigError"),
+    ("gateway.pluginhost", "PluginError"),
+    ("gateway.db.schema", "SchemaError"),
+    ("gateway.supervisor", "CannotStart"),
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="gateway.yaml to use.")
-@click.version_option(package_name="kurado")
+class Failure(click.ClickException):
+    """One line for the operator, exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"kurado: {self.format_message()}", file=file, err=file is None)
+
+
+class Kurado(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(set(_application(ctx).noted_commands()) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            module = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else HIDDEN.get(cmd_name)
+            if module is None:
+                return self._of_plugin(ctx, cmd_name)
+            importlib.import_module(f"gateway.commands.{module}").add(self)
+        return self.commands[cmd_name]
+
+    def _of_plugin(self, ctx: click.Context, name: str) -> click.Command | None:
+        app = _application(ctx)
+        near = difflib.get_close_matches(name, COMMANDS, 1, 0.7)
+        if near and name not in app.noted_commands():
+            ctx.fail(f"There is no command {name!r}. Did you mean {near[0]!r}?")
+        try:
+            return app.plugin_commands.get(name)
+        except Exception as error:
+            if ctx.resilient_parsing:  # the shell is completing words
+                return None
+            if for_operators(error):
+                raise Failure(
+                    f"{name!r} is no command of the core, and the plugins cannot be asked: {error}"
+                ) from error
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if for_operators(error):
+                raise Failure(_text(error)) from error
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        noted = _application(ctx).noted_commands()
+        with formatter.section("Commands of the plugins in gateway.yaml"):
+            if noted:
+                formatter.write_dl(sorted(noted.items()))
+            else:
+                formatter.write_text("shown here once they were used, such as: kurado usage show TENANT")
+
+
+def for_operators(error: BaseException) -> bool:
+    """Whether an error is told in one line: it says what to do, a traceback would only hide it."""
+    if isinstance(error, OSError):
+        return error.errno != errno.EPIPE
+    if isinstance(error, KuradoError):
+        return True
+    kinds = [getattr(sys.modules.get(module), name, None) for module, name in _FOR_OPERATORS]
+    return any(isinstance(kind, type) and isinstance(error, kind) for kind in kinds)
+
+
+def _text(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, KuradoError) and error.policy and error.clause:
+        text += f" ({error.policy}, {error.clause})"
+    return text
+
+
+def _application(ctx: click.Context) -> Application:
+    """Made with the group's own context, which exists before the callback runs."""
+    root = ctx.find_root()
+    if root.obj is None:
+        root.obj = Application(root.params.get("config_file"))
+        root.call_on_close(root.obj.close)
+    app: Application = root.obj
+    return app
+
+
+@click.command(
+    cls=Kurado,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command has its own --help. Times are UTC, sizes in units of 1024.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration. Default: $KURADO_CONFIG, or gateway.yaml in this folder.",
+)
+@click.version_option(package_name="kurado", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(context: click.Context, config_file: Path | None) -> None:
+def cli(ctx: click.Context, config_file: Path | None) -> None:  # noqa: ARG001 read by _application
     """kurado: WebDAV spaces for tenants, guarded by plugins, metered into a bill."""
-    context.obj = Application(config_file)
-    context.call_on_close(context.obj.close)
-
-
-for _name in COMMANDS:
-    importlib.import_module(f"gateway.commands.{_name}").add(cli)
+    _application(ctx)
 
 
 def main() -> None:
-    """Errors that an operator can do something about are one line, without a traceback."""
-    try:
-        cli.main(standalone_mode=True)
-    except (ConfigError, PluginError, SchemaError, KuradoError) as error:
-        click.echo(f"kurado: {error}", err=True)
-        sys.exit(1)
+    """The entry point. What an operator can do something about is one line and status 1."""
+    with contextlib.suppress(AttributeError):  # names of files may be no UTF-8; printing them must not fail
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    cli.main(prog_name="kurado")

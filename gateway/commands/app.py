@@ -1,20 +1,30 @@
-"""What every command gets as ``ctx.obj``: configuration and deployment, each opened when first asked for."""
+"""What every command gets as ``ctx.obj``: configuration and deployment, each opened when first asked for.
+
+Nothing heavy is imported before that, so that ``kurado --help`` answers at once.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gateway import config as configuration
-from gateway import daemon
-from gateway.config import Config
-from gateway.service.services import Services
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.daemon import Deployment
+    from gateway.service.services import Services
+
+    _ParamType = click.ParamType[str]  # a generic class for type checkers, and at run time in newer versions only
+else:
+    _ParamType = click.ParamType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,11 +40,17 @@ class Application:
 
     @cached_property
     def config(self) -> Config:
-        return configuration.load(self.config_file, self.environ)
+        from gateway import config
+
+        return config.load(self.config_file, self.environ)
 
     @cached_property
-    def deployment(self) -> daemon.Deployment:
-        return daemon.open_deployment(self.config)
+    def deployment(self) -> Deployment:
+        from gateway import daemon, logs
+
+        opened = daemon.open_deployment(self.config)
+        logs.configure("warning", role="cli", mask_key=daemon.installation_key(self.config.data_dir))
+        return opened
 
     @property
     def services(self) -> Services:
@@ -44,11 +60,64 @@ class Application:
     def clock(self) -> Callable[[], int]:
         return self.deployment.clock
 
+    @property
+    def who(self) -> str:
+        """The operator, for events and the history of policies: the login on this machine."""
+        with contextlib.suppress(OSError, KeyError):
+            return getpass.getuser()
+        return f"uid {os.getuid()}"
+
+    # -- commands of plugins ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def plugin_commands(self) -> dict[str, click.Command]:
+        """The commands that the plugins of gateway.yaml add. Opens the deployment, and notes them for ``--help``."""
+        group = click.Group()
+        self.deployment.host.add_commands(group)
+        noted = {name: command.get_short_help_str(80) for name, command in group.commands.items()}
+        if noted != self.noted_commands():
+            with contextlib.suppress(OSError):
+                self._notes.parent.mkdir(parents=True, exist_ok=True)
+                self._notes.write_text(json.dumps(noted), "utf-8")
+        return group.commands
+
+    def noted_commands(self) -> dict[str, str]:
+        """Name → short help of the plugins' commands as last noted, without loading a plugin."""
+        with contextlib.suppress(Exception):
+            return dict(json.loads(self._notes.read_text("utf-8")))
+        return {}
+
+    @property
+    def _notes(self) -> Path:
+        return self.config.data_dir / "run" / "commands.json"
+
     def close(self) -> None:
         """Closes what was opened."""
         if "deployment" in self.__dict__:
             self.deployment.close()
             del self.deployment
+
+
+class TenantName(_ParamType):
+    """A tenant's name; the shell completes it."""
+
+    name = "tenant"
+
+    def shell_complete(
+        self, ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        with contextlib.suppress(Exception):
+            app = Application(ctx.find_root().params.get("config_file"))
+            try:
+                names = [tenant.name for tenant in app.services.accounts.tenants()]
+            finally:
+                app.close()
+            return [click.shell_completion.CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return []
+
+
+tenant_argument: Callable[[F], F] = click.argument("tenant", type=TenantName())
+tenant_option: Callable[[F], F] = click.option("--tenant", type=TenantName(), help="Of this tenant only.")
 
 
 def show_json(value: Any) -> None:
@@ -69,6 +138,11 @@ def show(as_json: bool, rows: Sequence[Mapping[str, Any]], empty: str = "nothing
     widths = [max(len(column), *(len(line[i]) for line in table)) for i, column in enumerate(columns)]
     for line in [[column.replace("_", " ") for column in columns], *table]:
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def iso(at: int | None) -> str | None:
+    """A time in ms as ISO 8601 UTC, to the second."""
+    return None if at is None else datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,87 @@
+"""``import``: an existing tree into a tenant's space."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from gateway.commands.app import Application, json_option, show_json, tenant_argument
+from gateway.domain.names import parse_path
+from gateway.domain.units import format_size
+from gateway.service.importing import Import, Problem, Summary, measure, no_progress
+
+
+def add(cli: click.Group) -> None:
+    cli.add_command(import_)
+
+
+@click.command("import")
+@tenant_argument
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--into", default="/", show_default=True, help="Below this collection, percent-encoded like a URL.")
+@json_option
+@click.pass_obj
+def import_(app: Application, tenant: str, folder: Path, into: str, as_json: bool) -> None:
+    """Bring all files below FOLDER into a tenant's space.
+
+    They pass quota, virus scan and content rules like every upload, beside a running daemon or without one. An import
+    that was interrupted goes on when it is run again: what is there with the same size and time, or the same bytes, is
+    left alone. Symbolic links are not followed. The exit status is 1 when something could not be brought in.
+    """
+    from gateway.domain.tenant import Caller
+    from gateway.service.accounts import operator_caller
+
+    owner = operator_caller(app.services.accounts.tenant(tenant), app.who)
+    caller = Caller(owner.tenant, owner.user, verb="IMPORT")
+    app.deployment.leases.keep()
+    space = app.services
+    with _progress(folder) as progress:
+        summary = Import(space.files, space.uploads, space.refusals, caller, progress).run(folder, parse_path(into))
+    if as_json:
+        show_json(
+            {"tenant": tenant, "folder": str(folder), "complete": summary.complete, **dataclasses.asdict(summary)}
+        )
+    else:
+        _tell(summary)
+    sys.exit(not summary.complete)
+
+
+@contextmanager
+def _progress(folder: Path) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the terminal; nothing where there is none."""
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    total_files, total = measure(folder)
+    lock = threading.Lock()
+    label = f"{total_files} files, {format_size(total)}"
+    with click.progressbar(length=max(total, 1), file=sys.stderr, label=label) as bar:
+
+        def advance(_files: int, size: int) -> None:
+            with lock:
+                bar.update(size)
+
+        yield advance
+
+
+def _tell(summary: Summary) -> None:
+    click.echo(
+        f"{summary.imported} files imported ({format_size(summary.bytes)}), {summary.unchanged} were there already, "
+        f"{summary.collections} folders made"
+    )
+    for problem in summary.skipped:
+        click.echo(f"skipped: {_line(problem)}", err=True)
+    for problem in summary.problems:
+        click.echo(f"not imported: {_line(problem)}", err=True)
+    if summary.stopped:
+        click.echo(f"stopped: {summary.stopped}; run the same command again to go on", err=True)
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem.path}: {problem.reason}"
