@@ -7,7 +7,6 @@ sockets and one lock on the data folder.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -15,57 +14,32 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO
 
 from gateway import child
 from gateway.config import Config
+from gateway.slots import (
+    DESK,
+    GATE,
+    STEWARD,
+    CannotStart,
+    Child,
+    Slot,
+    addresses_file,
+    authority,
+    listen,
+    only_one,
+    spawn,
+)
 
-GATE, STEWARD, DESK = "gate", "steward", "desk"
 START_SECONDS = 30.0
 DRAIN_SECONDS = 30.0
 MAX_BACKOFF = 10.0
 STEADY_SECONDS = 10.0
 
 log = logging.getLogger("kurado.supervisor")
-
-
-class CannotStart(Exception):
-    """A child refused to start, or another supervisor serves this data folder; the message is for the operator."""
-
-
-@dataclass(eq=False)
-class Child:
-    """One process. ``slot`` names its place (gate-0, steward, desk); ``ready`` turns True when it serves."""
-
-    slot: str
-    process: subprocess.Popen[bytes]
-    ready_pipe: int
-    started: float
-    heard: bytes = b""
-    ready: bool = False
-    failure: str = ""
-    draining_since: float | None = None
-
-
-@dataclass
-class Slot:
-    """A place for a child; ``restart_at`` is set while the place is empty. Times are monotonic seconds."""
-
-    name: str
-    listener: socket.socket | None
-    current: Child | None = None
-    failures: int = 0
-    restart_at: float | None = None
-    last_failure: str = ""
-
-    @property
-    def role(self) -> str:
-        return self.name.partition("-")[0]
 
 
 @dataclass
@@ -102,7 +76,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serves. Raises CannotStart when the first start fails; children that started are stopped then."""
-        with _only_one(self._config.data_dir), self._catch_signals():
+        with only_one(self._config.data_dir), self._catch_signals():
             try:
                 self._hooks.prepare()
                 self._open_slots(self._config)
@@ -114,7 +88,7 @@ class Supervisor:
                     self._turn(None)
             finally:
                 self._stop_all()
-                _addresses_file(self._config.data_dir).unlink(missing_ok=True)
+                addresses_file(self._config.data_dir).unlink(missing_ok=True)
                 for slot in self._slots.values():
                     if slot.listener:
                         slot.listener.close()
@@ -126,11 +100,11 @@ class Supervisor:
         dav, desk = config.listen.dav, config.listen.desk
         port = dav.port
         for number in range(config.gates):
-            listener = _listen(dav.host, port, "listen.dav")
+            listener = listen(dav.host, port, "listen.dav")
             port = listener.getsockname()[1]
             self._slots[f"{GATE}-{number}"] = Slot(f"{GATE}-{number}", listener)
         self._slots[STEWARD] = Slot(STEWARD, None)
-        self._slots[DESK] = Slot(DESK, _listen(desk.host, desk.port, "listen.desk"))
+        self._slots[DESK] = Slot(DESK, listen(desk.host, desk.port, "listen.desk"))
 
     def _await_first_start(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -149,7 +123,7 @@ class Supervisor:
 
     def _say_ready(self) -> None:
         urls = self.urls()
-        file = _addresses_file(self._config.data_dir)
+        file = addresses_file(self._config.data_dir)
         part = file.with_suffix(".part")
         part.write_text(json.dumps({**urls, "pid": os.getpid()}, indent=1) + "\n")
         part.replace(file)
@@ -161,7 +135,7 @@ class Supervisor:
         gate, desk = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener
         assert gate is not None
         assert desk is not None
-        return {"dav": f"{scheme}://{_authority(gate)}", "desk": f"http://{_authority(desk)}"}
+        return {"dav": f"{scheme}://{authority(gate)}", "desk": f"http://{authority(desk)}"}
 
     # -- one turn of the loop -----------------------------------------------------------------------------------------
 
@@ -250,31 +224,11 @@ class Supervisor:
         slot.current = self._spawn(slot.name, slot.listener, self._config)
 
     def _spawn(self, name: str, listener: socket.socket | None, config: Config) -> Child:
-        read, write = os.pipe()
-        passed = [write, self._life_read]
-        environ = {
-            **self._hooks.environ,
-            **self._real_addresses(),
-            child.READY_FD: str(write),
-            child.LIFE_FD: str(self._life_read),
-            "PYTHONUNBUFFERED": "1",
-        }
-        if listener is not None:
-            passed.append(listener.fileno())
-            environ[child.LISTEN_FD] = str(listener.fileno())
         arguments = ["--config", str(config.file)] if config.file else []
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from gateway.cli import main; main()", *arguments, "child",
-             name.partition("-")[0]],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
-            pass_fds=passed,
-            env=environ,
-        )
-        os.close(write)
-        one = Child(name, process, read, time.monotonic())
-        self._selector.register(read, selectors.EVENT_READ, one)
-        log.info("child started", extra={"slot": name, "pid": process.pid})
+        environ = {**self._hooks.environ, **self._real_addresses()}
+        one = spawn(name, arguments, environ, listener, self._life_read)
+        self._selector.register(one.ready_pipe, selectors.EVENT_READ, one)
+        log.info("child started", extra={"slot": name, "pid": one.process.pid})
         return one
 
     def _real_addresses(self) -> dict[str, str]:
@@ -282,7 +236,7 @@ class Supervisor:
         gate, desk = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener
         assert gate is not None
         assert desk is not None
-        return {"KURADO_LISTEN_DAV": _authority(gate), "KURADO_LISTEN_DESK": _authority(desk)}
+        return {"KURADO_LISTEN_DAV": authority(gate), "KURADO_LISTEN_DESK": authority(desk)}
 
     def _drain(self, one: Child) -> None:
         one.draining_since = time.monotonic()
@@ -296,14 +250,17 @@ class Supervisor:
                 self._drain(slot.current)
             slot.current = None
         deadline = time.monotonic() + DRAIN_SECONDS
-        for old in self._old:
-            try:
-                old.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                log.error("child did not drain in time", extra={"slot": old.slot, "pid": old.process.pid})
-                old.process.kill()
-                old.process.wait()
-        self._old = []
+        self._signals.clear()
+        while self._old:
+            # whoever asks a second time does not want to wait
+            if self._signals.count(signal.SIGINT) + self._signals.count(signal.SIGTERM) or time.monotonic() > deadline:
+                for old in self._old:
+                    log.error("child did not drain in time", extra={"slot": old.slot, "pid": old.process.pid})
+                    old.process.kill()
+                    old.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._old[0].process.wait(0.2)
+            self._old = [old for old in self._old if old.process.poll() is None]
 
     # -- SIGHUP -------------------------------------------------------------------------------------------------------
 
@@ -362,7 +319,7 @@ class Supervisor:
         first = self._slots[f"{GATE}-0"].listener
         assert first is not None
         host, port = first.getsockname()[:2]
-        return Slot(name, _listen(host, port, "listen.dav"))
+        return Slot(name, listen(host, port, "listen.dav"))
 
     def _await(self, children: list[Child]) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -394,44 +351,3 @@ class Supervisor:
             self._selector.close()
             os.close(read)
             os.close(write)
-
-
-def run_folder(data_dir: Path) -> Path:
-    """The folder of what belongs to a running daemon; made if missing."""
-    folder = data_dir / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _addresses_file(data_dir: Path) -> Path:
-    return run_folder(data_dir) / "addresses.json"
-
-
-@contextlib.contextmanager
-def _only_one(data_dir: Path) -> Iterator[IO[str]]:
-    """Holds the lock of the data folder; CannotStart when another supervisor has it."""
-    with (run_folder(data_dir) / "supervisor.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip()
-            raise CannotStart(
-                f"another kurado{f' (process {holder})' if holder else ''} serves {data_dir}: stop it first"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield file
-
-
-def _listen(host: str, port: int, key: str) -> socket.socket:
-    try:
-        return child.make_listener(host, port)
-    except OSError as error:
-        raise CannotStart(f"{key}: cannot listen on {host}:{port}: {error.strerror or error}") from None
-
-
-def _authority(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -6,6 +6,7 @@ import click
 
 from gateway.commands.app import Application, json_option, show_json
 from gateway.db.migrate import upgrade
+from gateway.slots import is_served
 
 
 def add(cli: click.Group) -> None:
@@ -25,6 +26,8 @@ def upgrade_(app: Application, as_json: bool) -> None:
 
     Stop the daemon on all machines and copy the database first: there is no way back.
     """
+    if is_served(app.config.data_dir):
+        raise click.ClickException(f"a daemon serves {app.config.data_dir}: stop it first")
     done = upgrade(app.config.database)
     if as_json:
         show_json({"before": done.before, "after": done.after})

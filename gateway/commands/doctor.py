@@ -53,6 +53,7 @@ def examine(app: Application) -> list[HealthFact]:
         with daemon.open_deployment(config) as deployment:
             facts.append(HealthFact("schema", OK, "is the one that this version works with"))
             facts += deployment.services.health.examine()
+            facts += policy_drift(deployment)
     except SchemaError as error:
         facts.append(HealthFact("schema", ERROR, str(error)))
     except PluginError as error:
@@ -61,4 +62,18 @@ def examine(app: Application) -> list[HealthFact]:
         facts.append(HealthFact("configuration", ERROR, str(error)))
     except (KuradoError, OSError) as error:
         facts.append(HealthFact("opening", ERROR, str(error)))
+    return facts
+
+
+def policy_drift(deployment: daemon.Deployment) -> list[HealthFact]:
+    """Documents on disk that are not the version in force: an edited file does nothing until it is applied."""
+    policies = deployment.services.policies
+    facts = []
+    for name, text in sorted(policies.defaults.items()):
+        stored = policies.version(name)
+        same = stored.text == text
+        message = f"version {stored.version} is in force"
+        if not same:
+            message += "; the file on disk differs: kurado policy apply"
+        facts.append(HealthFact(f"policy.{name}", OK if same else WARNING, message))
     return facts

@@ -12,15 +12,15 @@ import click
 
 from gateway import child as childhood
 from gateway import config as configuration
-from gateway import daemon, logs, supervisor
+from gateway import daemon, logs, slots, supervisor
 from gateway.commands.app import Application
 from gateway.config import Config, ConfigError
 from gateway.db.schema import SchemaError
 from gateway.domain.errors import KuradoError
 from gateway.pluginhost import PluginError
 
-CANNOT_START = (ConfigError, PluginError, SchemaError, KuradoError, supervisor.CannotStart, OSError)
-ROLES = (supervisor.GATE, supervisor.STEWARD, supervisor.DESK)
+CANNOT_START = (ConfigError, PluginError, SchemaError, KuradoError, slots.CannotStart, OSError)
+ROLES = (slots.GATE, slots.STEWARD, slots.DESK)
 
 log = logging.getLogger("kurado.daemon")
 
@@ -147,7 +147,7 @@ def _run_desk(deployment: daemon.Deployment) -> None:
 
 
 _RUN: Mapping[str, Callable[[daemon.Deployment], None]] = {
-    supervisor.GATE: _run_gate,
-    supervisor.STEWARD: _run_steward,
-    supervisor.DESK: _run_desk,
+    slots.GATE: _run_gate,
+    slots.STEWARD: _run_steward,
+    slots.DESK: _run_desk,
 }

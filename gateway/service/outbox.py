@@ -23,6 +23,7 @@ MAX_ATTEMPTS = 10
 MAX_PAUSE_MS = 30_000
 FIRST_PAUSE_MS = 500
 SAVE_EVERY_SECONDS = 1.0
+TURN_SECONDS = 5.0
 RETENTION_MS = 3_600_000
 WAITING = "waiting: "
 ALARM = "outbox.parked"
@@ -116,7 +117,10 @@ class Outbox:
     def deliver_batch(
         self, subscriber: Subscriber, cursor: Cursor, fence: int, stopping: Callable[[], bool] = lambda: False
     ) -> int:
-        """Up to BATCH events of one tenant; returns how many were handled. A failure is stored in the cursor."""
+        """Up to BATCH events of one tenant, for not much longer than TURN_SECONDS: then it is another's turn.
+
+        Returns how many were handled. A failure is stored in the cursor.
+        """
         events = self._db.read(lambda tx: tx.events.after(cursor.tenant_id, cursor.seq, BATCH))
         if subscriber.in_transaction:
             return self._deliver_in_transaction(subscriber, cursor, events, fence)
@@ -132,7 +136,8 @@ class Outbox:
         fence: int,
         stopping: Callable[[], bool],
     ) -> int:
-        saved, seq, handled, save_at = cursor.seq, cursor.seq, 0, time.monotonic() + SAVE_EVERY_SECONDS
+        saved, seq, handled = cursor.seq, cursor.seq, 0
+        save_at, turn_ends = time.monotonic() + SAVE_EVERY_SECONDS, time.monotonic() + TURN_SECONDS
         for event in events:
             try:
                 subscriber.deliver(event, None)
@@ -141,7 +146,7 @@ class Outbox:
                 self._store_failure(cursor if seq == cursor.seq else _fresh(cursor, seq), event, error)
                 return handled
             seq, handled = event.seq, handled + 1
-            if stopping():
+            if stopping() or time.monotonic() >= turn_ends:
                 break
             if time.monotonic() >= save_at:
                 self._advance(subscriber.name, cursor.tenant_id, saved, seq, fence)

@@ -1,0 +1,126 @@
+"""What the supervisor keeps: places for children, their listening sockets, and the lock on the data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gateway import child
+
+GATE, STEWARD, DESK = "gate", "steward", "desk"
+
+
+class CannotStart(Exception):
+    """A child refused to start, or another supervisor serves this data folder; the message is for the operator."""
+
+
+@dataclass(eq=False)
+class Child:
+    """One process. ``slot`` names its place (gate-0, steward, desk); ``ready`` turns True when it serves."""
+
+    slot: str
+    process: subprocess.Popen[bytes]
+    ready_pipe: int
+    started: float
+    heard: bytes = b""
+    ready: bool = False
+    failure: str = ""
+    draining_since: float | None = None
+
+
+@dataclass
+class Slot:
+    """A place for a child; ``restart_at`` is set while the place is empty. Times are monotonic seconds."""
+
+    name: str
+    listener: socket.socket | None
+    current: Child | None = None
+    failures: int = 0
+    restart_at: float | None = None
+    last_failure: str = ""
+
+    @property
+    def role(self) -> str:
+        return self.name.partition("-")[0]
+
+
+def spawn(
+    name: str, arguments: Sequence[str], environ: Mapping[str, str], listener: socket.socket | None, life: int
+) -> Child:
+    """Starts the process of a slot. It inherits the listener and ``life``, and has a pipe on which to say that it
+    serves."""
+    read, write = os.pipe()
+    passed = [write, life]
+    told = {child.READY_FD: str(write), child.LIFE_FD: str(life), "PYTHONUNBUFFERED": "1"}
+    if listener is not None:
+        passed.append(listener.fileno())
+        told[child.LISTEN_FD] = str(listener.fileno())
+    main = [sys.executable, "-P", "-c", "from gateway.cli import main; main()"]
+    process = subprocess.Popen(
+        [*main, *arguments, "child", name.partition("-")[0]],
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno(),
+        pass_fds=passed,
+        env={**environ, **told},
+    )
+    os.close(write)
+    return Child(name, process, read, time.monotonic())
+
+
+def run_folder(data_dir: Path) -> Path:
+    """The folder of what belongs to a running daemon; made if missing."""
+    folder = data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def addresses_file(data_dir: Path) -> Path:
+    return run_folder(data_dir) / "addresses.json"
+
+
+def is_served(data_dir: Path) -> bool:
+    """Whether a supervisor serves this data folder."""
+    try:
+        with only_one(data_dir):
+            return False
+    except CannotStart:
+        return True
+
+
+@contextlib.contextmanager
+def only_one(data_dir: Path) -> Iterator[IO[str]]:
+    """Holds the lock of the data folder; CannotStart when another supervisor has it."""
+    with (run_folder(data_dir) / "supervisor.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
+            raise CannotStart(
+                f"another kurado{f' (process {holder})' if holder else ''} serves {data_dir}: stop it first"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield file
+
+
+def listen(host: str, port: int, key: str) -> socket.socket:
+    try:
+        return child.make_listener(host, port)
+    except OSError as error:
+        raise CannotStart(f"{key}: cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def authority(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
