@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web_protocol
 from aiohttp.http import HttpRequestParser, RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.domain.errors import IncompleteBody
 from gateway.gate import limits
@@ -192,7 +192,7 @@ class Connection(web_protocol.RequestHandler):
                 return
             self._messages.append((message, stream))
             self._stream = stream
-            self._stream_is_chunked = bool(message.chunked)
+            self._stream_is_chunked = isinstance(message, RawRequestMessage) and bool(message.chunked)
 
     def _check(self, message: Any, data: bytes) -> Malformed | None:
         if not isinstance(message, RawRequestMessage):
@@ -208,7 +208,7 @@ class Connection(web_protocol.RequestHandler):
         if self._in_body and self._stream is not None:
             self._stream.set_exception(IncompleteBody("the body is malformed"))
         else:
-            self._messages.append((_Refused(malformed), web_protocol.EMPTY_PAYLOAD))  # type: ignore[arg-type]
+            self._messages.append((_Refused(malformed), EMPTY_PAYLOAD))  # type: ignore[arg-type]
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
         self._discarding = True
