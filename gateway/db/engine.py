@@ -62,7 +62,7 @@ class SqlDatabase:
             self._closed = True
             self._writer.close()
             while self._idle:
-                self._source.discard(self._idle.pop().session)
+                self._idle.pop().session.close()
             self._source.close()
 
     def _read(self, work: Callable[[Tx], T]) -> T:
@@ -91,12 +91,12 @@ class SqlDatabase:
                 self._source.begin_read(tx.session)
                 return tx
             except Exception:
-                self._source.discard(tx.session)
+                tx.session.close()
         tx = Transaction(self._source.connect())
         try:
             self._source.begin_read(tx.session)
         except Exception as error:
-            self._source.discard(tx.session)
+            tx.session.close()
             raise meaning(self._source.fault(error), error) from error
         return tx
 
@@ -109,7 +109,7 @@ class SqlDatabase:
                 return
             except Exception:
                 broken = True
-        self._source.discard(session)
+        session.close()
 
 
 def open_database(url: str, *, durability: str = "full", clock: Callable[[], int], create: bool = True) -> SqlDatabase:

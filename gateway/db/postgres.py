@@ -86,9 +86,6 @@ class PostgresSource:
         # always in the same order, so that two batches cannot wait for each other
         session.raw.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", (tenants,))
 
-    def discard(self, session: Session) -> None:
-        session.close()
-
     def fault(self, error: BaseException) -> Fault:
         import psycopg
 

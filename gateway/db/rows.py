@@ -11,10 +11,13 @@ from gateway.db.session import Row
 from gateway.domain.names import name_key, sort_key
 from gateway.domain.node import Kind, Node, Version, VersionState
 
-NODE_COLUMNS = (
-    "n.id, n.tenant_id, n.parent_id, n.kind, n.name, n.created_at, n.modified_at, n.explicit, n.props, n.previous_id, "
+VERSION_COLUMNS = (
     "v.id, v.blob_id, v.size, v.etag, v.content_type, v.sha256, v.created_at, v.mtime, v.state, v.reason, v.facts, "
     "v.uploader_id"
+)
+NODE_COLUMNS = (
+    "n.id, n.tenant_id, n.parent_id, n.kind, n.name, n.created_at, n.modified_at, n.explicit, n.props, n.previous_id, "
+    + VERSION_COLUMNS
 )
 """Columns that :func:`node_from_row` reads, for ``nodes n LEFT JOIN versions v ON v.id = n.version_id``."""
 
@@ -50,15 +53,18 @@ def text_to_mapping(text: str | None) -> Mapping[str, str]:
 
 def node_from_row(row: Row) -> Node:
     """A node with its current version from ``NODE_COLUMNS``."""
-    version = None
-    if row[10] is not None:
-        version = Version(
-            row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17],
-            _STATES[row[18]], row[19], text_to_mapping(row[20]), row[21],
-        )  # fmt: skip
+    version = version_from_row(row[10:]) if row[10] is not None else None
     return Node(
         row[0], row[1], row[2], _KINDS[row[3]], row[4], row[5], row[6], bool(row[7]),
         text_to_mapping(row[8]), version, row[9],
+    )  # fmt: skip
+
+
+def version_from_row(row: Row) -> Version:
+    """A version from ``VERSION_COLUMNS``."""
+    return Version(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
+        _STATES[row[8]], row[9], text_to_mapping(row[10]), row[11],
     )  # fmt: skip
 
 

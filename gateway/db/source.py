@@ -31,9 +31,6 @@ class Source(Protocol):
         """Begins a writing transaction on the spaces of these tenants (None: anything). After it, what the
         transaction reads of them is the latest and stays so until it ends."""
 
-    def discard(self, session: Session) -> None:
-        """Ends a session. Never raises: it may be broken."""
-
     def fault(self, error: BaseException) -> Fault:
         """What an exception means."""
 

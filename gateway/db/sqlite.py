@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
 import time
@@ -83,14 +82,6 @@ class SqliteSource:
 
     def begin_write(self, session: Session, keys: Iterable[int | None]) -> None:  # noqa: ARG002 there is one lock
         session.raw.execute("BEGIN IMMEDIATE")
-
-    def discard(self, session: Session) -> None:
-        """Closes, unless another file stands at the path: the last close of a database removes the journal of that
-        name, which would be the new file's. The connection then stays as it is until the process ends."""
-        if self._identity is not None and _identity(self.path) not in (self._identity, None):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session.raw))
-            return
-        session.close()
 
     def fault(self, error: BaseException) -> Fault:
         error = driver_error(error)

@@ -221,7 +221,7 @@ class BatchWriter:
 
     def _drop_session(self) -> None:
         if self._session is not None:
-            self._source.discard(self._session)
+            self._session.close()
         self._session = self._tx = None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.db.repositories.node_writes import NodeWrites
 from gateway.db.repositories.subtrees import Subtrees
-from gateway.db.rows import NODE_COLUMNS, node_from_row
+from gateway.db.rows import NODE_COLUMNS, VERSION_COLUMNS, node_from_row, version_from_row
 from gateway.domain.names import Path, name_key
-from gateway.domain.node import Node
+from gateway.domain.node import Node, Version
 
 _WITH_VERSION = "LEFT JOIN versions v ON v.id = n.version_id"
 
@@ -35,6 +35,7 @@ SELECT {NODE_COLUMNS} FROM walk JOIN nodes n ON n.id = walk.id {_WITH_VERSION} O
 }
 
 _GET = f"SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION} WHERE n.id = ?"
+_VERSION = f"SELECT {VERSION_COLUMNS} FROM versions v WHERE v.id = ?"
 _CHILD = f"SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION} WHERE n.parent_id = ? AND n.name_key = ? ORDER BY n.kind"
 _CHILDREN = f"""
 SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION}
@@ -61,6 +62,10 @@ class Nodes(NodeWrites, Subtrees):
     def get(self, node_id: int) -> Node | None:
         row = self._s.row(_GET, node_id)
         return node_from_row(row) if row else None
+
+    def version(self, version_id: int) -> Version | None:
+        row = self._s.row(_VERSION, version_id)
+        return version_from_row(row) if row else None
 
     def child(self, parent_id: int, name: str) -> Node | None:
         row = self._s.row(_CHILD, parent_id, name_key(name))
