@@ -34,6 +34,7 @@ from gateway.service.leases import LeaseKeeper
 from gateway.service.logins import Logins
 from gateway.service.outbox import Outbox
 from gateway.service.services import Services, space_services
+from gateway.service.snapshots import Snapshots
 from gateway.service.sweeper import Sweeper
 from gateway.service.traffic import TrafficMeter
 from gateway.service.unit_of_work import Database, Lease
@@ -153,6 +154,7 @@ def _services(
         health=Health(db, store, host, outbox, clock, staging, durable=config.durability == "full"),
         fsck=Fsck(db, store, sweeper, space.settling, clock),
         usage=UsageService(db, policies, clock),
+        snapshots=Snapshots(db, clock),
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.service.logins import Logins
     from gateway.service.outbox import Outbox
     from gateway.service.policies import Policies
+    from gateway.service.snapshots import Snapshots
     from gateway.service.sweeper import Sweeper
     from gateway.service.traffic import TrafficMeter
     from gateway.service.usage import UsageService
@@ -65,6 +66,7 @@ class Services:
     health: Health
     fsck: Fsck
     usage: UsageService
+    snapshots: Snapshots
 
     @property
     def trees(self) -> Trees:

@@ -167,6 +167,9 @@ class NodeRepository(Protocol):
         ``len(chain) == len(path) + 1``. By name_key; where a file and a collection share a name, the collection."""
 
     def get(self, node_id: int) -> Node | None: ...
+    def version(self, version_id: int) -> Version | None:
+        """Any version, a kept one too."""
+
     def child(self, parent_id: int, name: str) -> Node | None: ...
     def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         """Children in sort_key order, those after the given sort_key only, in one statement."""

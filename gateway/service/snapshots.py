@@ -1,0 +1,145 @@
+"""What replication reads of the source: whole spaces at one event, policies in force, blobs, progress."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.domain.names import sort_key
+from gateway.domain.node import Node
+from gateway.domain.replay import checkpoint_node
+from gateway.domain.replicalog import CHECKPOINT_FORMAT, POLICIES_FORMAT, CheckpointKey, Sealer, Sink, sealed
+from gateway.domain.tenant import Tenant, TenantState
+from gateway.service.accounts import tenant_to_json, user_to_json
+from gateway.service.unit_of_work import Database, Tx
+
+INSTALLATION = "installation"
+_PAGE = 1000
+_FAR_FUTURE = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a subscriber has come in a tenant's log; ``oldest_at`` is the time of its first unhandled event."""
+
+    tenant_id: int
+    tenant: str
+    seq: int
+    last_seq: int
+    oldest_at: int | None
+
+
+class Snapshots:
+    def __init__(self, db: Database, clock: Callable[[], int]) -> None:
+        self._db = db
+        self._clock = clock
+
+    def installation(self) -> str:
+        """Names this installation for ever; made at first use. A restored one goes on under the old name."""
+        known = self._db.read(lambda tx: tx.system.get_meta(INSTALLATION))
+        return known or self._db.write(_make_installation).result()
+
+    def progress(self, subscriber: str) -> list[Progress]:
+        """All tenants, by name, removed ones that the subscriber knows included."""
+
+        def look(tx: Tx) -> list[Progress]:
+            cursors = {cursor.tenant_id: cursor.seq for cursor in tx.events.cursors(subscriber)}
+            ids = {tenant.id for tenant in tx.tenants.all()} | set(cursors)
+            tenants = [tenant for tenant in map(tx.tenants.by_id, ids) if tenant is not None]
+            return [
+                Progress(
+                    tenant.id,
+                    tenant.name,
+                    cursors.get(tenant.id, 0),
+                    tenant.seq,
+                    tx.events.oldest_at(tenant.id, cursors.get(tenant.id, 0)),
+                )
+                for tenant in sorted(tenants, key=lambda tenant: tenant.name)
+            ]
+
+        return self._db.read(look)
+
+    def write(self, tenant_id: int, sink: Sink) -> CheckpointKey:
+        """Writes a checkpoint of a space, of one snapshot, in pages; returns its key."""
+        now = self._clock()
+
+        def work(tx: Tx) -> CheckpointKey:
+            tenant = tx.tenants.by_id(tenant_id)
+            assert tenant is not None, "tenants are never deleted"
+            key = CheckpointKey(tenant.name, tenant.seq, now)
+            header = {"format": CHECKPOINT_FORMAT, "tenant": tenant.name, "tenant_id": tenant_id}
+            sealer = Sealer(sink, {**header, "seq": tenant.seq, "at": now})
+            sealer.add({"tenant_data": tenant_to_json(tenant)})
+            for user in tx.users.of_tenant(tenant_id):
+                sealer.add({"user": user_to_json(user)})
+            for node in _all_nodes(tx, tenant):
+                previous = tx.nodes.version(node.previous_id) if node.previous_id else None
+                sealer.add(checkpoint_node(node, previous))
+            sealer.close()
+            return key
+
+        return self._db.read(work)
+
+    def policies(self) -> bytes:
+        """All versions of all policy documents and what is in force, as a sealed object."""
+
+        def look(tx: Tx) -> bytes:
+            names = {tenant.id: tenant.name for tenant in tx.tenants.all()}
+            lines: list[dict[str, Any]] = [
+                {"document": {"name": one.name, "version": one.version, "who": one.who, "at": one.at, "text": one.text}}
+                for one in sorted(tx.policies.history(), key=lambda one: (one.name, one.version))
+            ]
+            for name, tenant_id, version in sorted(tx.policies.assignments(), key=lambda one: (one[0], one[1] or 0)):
+                tenant = None if tenant_id is None else names.get(tenant_id)
+                if tenant_id is None or tenant:
+                    lines.append({"in_force": {"name": name, "tenant": tenant, "version": version}})
+            return sealed({"format": POLICIES_FORMAT}, lines)
+
+        return self._db.read(look)
+
+    def blobs(self) -> Iterator[tuple[str, int, str]]:
+        """(blob id, size, sha256) of everything that a version names, by id."""
+        after = ""
+        while page := self._db.read(lambda tx: tx.nodes.blobs(after, _PAGE)):  # noqa: B023
+            yield from (blob for blob in page if blob[0])
+            after = page[-1][0]
+
+    def referenced(self, blob_ids: list[str]) -> set[str]:
+        """Those that any version still names."""
+        return self._db.read(lambda tx: {blob_id for blob_id in blob_ids if tx.nodes.referenced(blob_id)})
+
+
+def _make_installation(tx: Tx) -> str:
+    known = tx.system.get_meta(INSTALLATION)
+    if known is None:
+        known = secrets.token_hex(8)
+        tx.system.set_meta(INSTALLATION, known)
+    return known
+
+
+def _all_nodes(tx: Tx, tenant: Tenant) -> Iterator[Node]:
+    """The space and the trees under construction beside it, parents first: later events may attach these."""
+    roots = [] if tenant.state is TenantState.REMOVED else [tenant.root_id]
+    roots += [
+        node_id
+        for tenant_id, node_id in tx.nodes.detached(_FAR_FUTURE, _FAR_FUTURE)
+        if tenant_id == tenant.id and node_id != tenant.root_id
+    ]
+    for root_id in roots:
+        root = tx.nodes.get(root_id)
+        if root is not None:
+            yield root
+            yield from _below(tx, root)
+
+
+def _below(tx: Tx, root: Node) -> Iterator[Node]:
+    waiting = deque([root.id] if root.is_collection else [])
+    while waiting:
+        parent_id, after = waiting.popleft(), None
+        while page := tx.nodes.children(parent_id, after, _PAGE):
+            yield from page
+            waiting.extend(node.id for node in page if node.is_collection)
+            after = sort_key(page[-1].name, collection=page[-1].is_collection)
