@@ -133,12 +133,15 @@ def lock_discovery(locks: Sequence[Lock], href: Callable[[Path], str], now: int)
 def _active_lock(lock: Lock, href: Callable[[Path], str], now: int) -> str:
     scope = "exclusive" if lock.scope is Scope.EXCLUSIVE else "shared"
     left = max(0, (lock.expires_at - now + 999) // 1000)
+    root = href(lock.root)
+    if lock.infinite and not root.endswith("/"):
+        root += "/"  # only collections are locked with what they hold
     owner = f"<D:owner>{lock.owner}</D:owner>" if lock.owner else ""
     return (
         f"<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope>"
         f"<D:depth>{'infinity' if lock.infinite else '0'}</D:depth>{owner}<D:timeout>Second-{left}</D:timeout>"
         f"<D:locktoken><D:href>{escape(lock.token)}</D:href></D:locktoken>"
-        f"<D:lockroot><D:href>{escape(href(lock.root))}</D:href></D:lockroot></D:activelock>"
+        f"<D:lockroot><D:href>{escape(root)}</D:href></D:lockroot></D:activelock>"
     )
 
 

@@ -107,7 +107,7 @@ class SpaceProvider(DAVProvider):  # type: ignore[misc]
 
     def get_resource_inst(self, path: str | None, environ: dict[str, Any]) -> SpaceCollection | SpaceFile | None:
         node = environ[WORK].find(path).node if path else None
-        if node is None:
+        if path is None or node is None:
             return None
         kind = SpaceCollection if node.is_collection else SpaceFile
         return kind(path, node, environ)
