@@ -320,9 +320,10 @@ class Upload:
             check_place(at)
             check_conditions(tx, caller, now, self._conditions, at)
             check_locks(tx, caller, now, self._conditions, [Target(at, membership=at.node is None)])
-            unreserve = tx.tenants.unreserve(caller.tenant.id, self.id) if self._reserved else 0
+            if self._reserved:
+                tx.tenants.unreserve(caller.tenant.id, self.id)
             return write_version(
-                tx, self._settling, self._uploads.ids, caller, at, path[-1], version, now, self._limits, unreserve
+                tx, self._settling, self._uploads.ids, caller, at, path[-1], version, now, self._limits
             )
 
         placed = self._uploads.db.write(work, caller.tenant.id).result()
