@@ -104,7 +104,7 @@ class SqlDatabase:
         session: Session = tx.session
         if not broken and not self._closed:
             try:
-                session.raw.execute("ROLLBACK")  # nothing was written; and it works after a failed statement, too
+                session.command("ROLLBACK")  # nothing was written; and it works after a failed statement, too
                 self._idle.append(tx)
                 return
             except Exception:
@@ -157,7 +157,7 @@ def _ready(source: Source, clock: Callable[[], int], *, create: bool) -> None:
                 source.begin_write(session, {None})
                 schema.create_schema(session.core)
                 Transaction(session).system.set_meta("created_at", str(clock()))
-                session.raw.execute("COMMIT")
+                session.command("COMMIT")
             schema.check_revision(schema.current_revision(session.core))
     except Exception as error:
         translated = meaning(source.fault(error), error)

@@ -65,15 +65,15 @@ def _upgrade(source: Source, session: Session) -> Upgraded:
         schema.check_revision(before)
     if session.dialect == "sqlite":
         # a table that is made anew would otherwise take with it what refers to the old one
-        session.raw.execute("PRAGMA foreign_keys = OFF")
+        session.command("PRAGMA foreign_keys = OFF")
     else:
-        session.raw.execute("SET statement_timeout = 0")
+        session.command("SET statement_timeout = 0")
     source.begin_write(session, {None})
     try:
         command.upgrade(alembic_config(session.core), newest)
-        session.raw.execute("COMMIT")
+        session.command("COMMIT")
     except BaseException:
         if session.alive():
-            session.raw.execute("ROLLBACK")
+            session.command("ROLLBACK")
         raise
     return Upgraded(before, newest)

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from gateway.db.faults import Fault, driver_error
 from gateway.db.session import PostgresSession, Session
+from gateway.db.watchdog import Watchdog
 from gateway.domain.errors import BackendUnavailable, KuradoError
 
 _EVERYTHING = -1
@@ -25,7 +26,10 @@ _EVERYTHING = -1
 
 _REFUSE = 1.0  # seconds during which a server that did not answer is not asked again
 
-_OPTIONS = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
+SILENCE = 18.0
+"""Seconds after which a server that says nothing is given up: TCP alone would wait for a stopped one for ever."""
+
+_OPTIONS = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
 _FULL = "53100"
 _CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _TROUBLE = ("08", "53", "55", "57", "58", "XX", "25006", "42P01", "28", "3D")
@@ -55,36 +59,39 @@ class PostgresSource:
             },
         )
         self._refused_at = float("-inf")
+        self._watchdog = Watchdog(SILENCE)
 
     def connect(self, *, writer: bool = False) -> Session:  # noqa: ARG002 both are alike here
         if time.monotonic() - self._refused_at < _REFUSE:
             raise BackendUnavailable("the database does not answer")
         try:
-            return PostgresSession(self._engine.connect())
+            session = PostgresSession(self._engine.connect())
         except Exception as error:
             if self.fault(error) is Fault.OWN:
                 raise
             self._refused_at = time.monotonic()
             raise BackendUnavailable("the database does not answer") from error
+        self._watchdog.watch(session)
+        return session
 
     def verify(self) -> None:
         """A server that is gone shows at the next statement."""
 
     def begin_read(self, session: Session) -> None:
-        session.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        session.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def exclusive(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def begin_write(self, session: Session, keys: Iterable[int | None]) -> None:
-        session.raw.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        session.command("BEGIN ISOLATION LEVEL READ COMMITTED")
         tenants = sorted(key for key in set(keys) if key is not None)
         if len(tenants) < len(set(keys)):
-            session.raw.execute("SELECT pg_advisory_xact_lock(%s)", (_EVERYTHING,))
+            session.command("SELECT pg_advisory_xact_lock(?)", _EVERYTHING)
             return
-        session.raw.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_EVERYTHING,))
+        session.command("SELECT pg_advisory_xact_lock_shared(?)", _EVERYTHING)
         # always in the same order, so that two batches cannot wait for each other
-        session.raw.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", (tenants,))
+        session.command("SELECT pg_advisory_xact_lock(key) FROM unnest(?::bigint[]) AS key", tenants)
 
     def fault(self, error: BaseException) -> Fault:
         import psycopg
@@ -95,6 +102,7 @@ class PostgresSource:
         return _meaning_of_state(error)
 
     def close(self) -> None:
+        self._watchdog.stop()
         self._engine.dispose()
 
 

@@ -10,7 +10,11 @@ SQL is written with ``?``; a psycopg session turns it into ``%s`` once per text.
 from __future__ import annotations
 
 import json
+import os
+import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -43,6 +47,10 @@ class Session:
 
     def run_many(self, sql: str, params: Sequence[Sequence[Any]]) -> int:
         """Runs one statement for each of many parameter sets; returns how many rows were changed in all."""
+        raise NotImplementedError
+
+    def command(self, sql: str, *params: Any) -> None:
+        """Runs what has no answer: BEGIN, SAVEPOINT, COMMIT."""
         raise NotImplementedError
 
     def array(self, values: Iterable[Any]) -> Any:
@@ -90,6 +98,9 @@ class SqliteSession(Session):
     def run_many(self, sql: str, params: Sequence[Sequence[Any]]) -> int:
         return int(self.raw.executemany(sql, params).rowcount)
 
+    def command(self, sql: str, *params: Any) -> None:
+        self.raw.execute(sql, params)
+
     def array(self, values: Iterable[Any]) -> Any:
         return json.dumps(list(values), ensure_ascii=False)
 
@@ -111,24 +122,50 @@ class PostgresSession(Session):
     dialect = "postgresql"
     in_list = "= ANY(?)"
 
+    def __init__(self, core: Connection) -> None:
+        super().__init__(core)
+        self.waiting_since: float | None = None
+        """Monotonic time at which the statement that is under way was sent."""
+
     def rows(self, sql: str, *params: Any) -> list[Row]:
-        found: list[Row] = self.raw.execute(_percent(sql), params).fetchall()
+        found: list[Row] = self._ask(sql, params).fetchall()
         return found
 
     def row(self, sql: str, *params: Any) -> Row | None:
-        found: Row | None = self.raw.execute(_percent(sql), params).fetchone()
+        found: Row | None = self._ask(sql, params).fetchone()
         return found
 
     def run(self, sql: str, *params: Any) -> int:
-        return int(self.raw.execute(_percent(sql), params or None).rowcount)
+        return int(self._ask(sql, params).rowcount)
 
     def run_many(self, sql: str, params: Sequence[Sequence[Any]]) -> int:
-        with self.raw.cursor() as cursor:
-            cursor.executemany(_percent(sql), params)
-            return int(cursor.rowcount)
+        self.waiting_since = time.monotonic()
+        try:
+            with self.raw.cursor() as cursor:
+                cursor.executemany(_percent(sql), params)
+                return int(cursor.rowcount)
+        finally:
+            self.waiting_since = None
+
+    def command(self, sql: str, *params: Any) -> None:
+        self._ask(sql, params)
 
     def array(self, values: Iterable[Any]) -> Any:
         return list(values)
 
     def alive(self) -> bool:
         return not self.raw.closed
+
+    def cut(self) -> None:
+        """Ends the line from another thread: who waits for an answer gets an error."""
+        with suppress(OSError, ValueError):
+            descriptor = os.dup(self.raw.fileno())
+            with socket.socket(fileno=descriptor) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+    def _ask(self, sql: str, params: Sequence[Any]) -> Any:
+        self.waiting_since = time.monotonic()
+        try:
+            return self.raw.execute(_percent(sql), params or None)
+        finally:
+            self.waiting_since = None

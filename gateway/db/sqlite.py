@@ -75,13 +75,13 @@ class SqliteSource:
         self._looked = moment
 
     def begin_read(self, session: Session) -> None:
-        session.raw.execute("BEGIN")
+        session.command("BEGIN")
 
     def exclusive(self) -> AbstractContextManager[None]:
         return self._lock.held()
 
     def begin_write(self, session: Session, keys: Iterable[int | None]) -> None:  # noqa: ARG002 there is one lock
-        session.raw.execute("BEGIN IMMEDIATE")
+        session.command("BEGIN IMMEDIATE")
 
     def fault(self, error: BaseException) -> Fault:
         error = driver_error(error)

@@ -172,7 +172,7 @@ class BatchWriter:
                 outcomes = self._work(session, tx, items)
                 self._source.verify()
                 committing = True
-                session.raw.execute("COMMIT")
+                session.command("COMMIT")
         except BaseException as error:
             # of our own errors, only "no database" is raised outside an item's work
             fault = Fault.GONE if isinstance(error, BackendUnavailable) else self._source.fault(error)
@@ -193,15 +193,15 @@ class BatchWriter:
         return outcomes
 
     def _one(self, session: Session, tx: Transaction, item: Item) -> _Outcome:
-        session.raw.execute("SAVEPOINT item")
+        session.command("SAVEPOINT item")
         try:
             outcome = _Outcome(item, item.work(tx))
         except BaseException as error:
             if self._source.fault(error) is not Fault.OWN or not session.alive():
                 raise
-            session.raw.execute("ROLLBACK TO SAVEPOINT item")
+            session.command("ROLLBACK TO SAVEPOINT item")
             outcome = _Outcome(item, error=error)
-        session.raw.execute("RELEASE SAVEPOINT item")
+        session.command("RELEASE SAVEPOINT item")
         return outcome
 
     # -- the connection -----------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class BatchWriter:
     def _roll_back(self, session: Session) -> None:
         try:
             if session.alive():
-                session.raw.execute("ROLLBACK")
+                session.command("ROLLBACK")
         except Exception:
             self._drop_session()
 

@@ -11,7 +11,7 @@ from gateway.service.unit_of_work import Database
 
 
 @contextmanager
-def writer_busy(db: Database) -> Iterator[None]:
+def writer_busy(db: Database, tenant_id: int | None = None) -> Iterator[None]:
     """The writer is kept inside a batch of its own, so that what is queued meanwhile becomes the next batch."""
     entered, leave = threading.Event(), threading.Event()
 
@@ -19,7 +19,7 @@ def writer_busy(db: Database) -> Iterator[None]:
         entered.set()
         leave.wait(30)
 
-    future = db.write(wait)
+    future = db.write(wait, tenant_id)
     entered.wait(30)
     try:
         yield
