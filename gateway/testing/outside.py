@@ -28,6 +28,9 @@ NAMES = (
 )
 
 
+USER, PASSWORD = "bob", "Tr0ub4dor&3"
+
+
 @dataclass(frozen=True)
 class Space:
     """Where a space is mounted and who may write to it; ``url`` ends with a slash."""
@@ -49,8 +52,9 @@ class Space:
 def running_space(folder: Path) -> Iterator[Space]:
     """A real gateway with one tenant, for as long as the block lasts."""
     with start_gateway(folder) as gateway:
-        user, password = gateway.login
-        yield Space(gateway.url.rstrip("/") + "/", user, password)
+        # a password without blanks: netrc files of old programs cannot quote
+        gateway.add_user(gateway.tenant, USER, PASSWORD, "owner")
+        yield Space(gateway.dav_url, USER, PASSWORD)
 
 
 @dataclass(frozen=True)
