@@ -70,7 +70,7 @@ class Application:
     # -- commands of plugins ------------------------------------------------------------------------------------------
 
     @cached_property
-    def plugin_commands(self) -> dict[str, click.Command]:
+    def plugin_commands(self) -> Mapping[str, click.Command]:
         """The commands that the plugins of gateway.yaml add. Opens the deployment, and notes them for ``--help``."""
         group = click.Group()
         self.deployment.host.add_commands(group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def list_(app: Application, as_json: bool) -> None:
         stored = versions[one.name, one.version]
         if one.tenant_id is None or one.tenant_id in names:
             tenant = names[one.tenant_id] if one.tenant_id is not None else None
-            rows.append({"policy": one.name, "tenant": tenant, **_version(stored)})
+            rows.append({"policy": one.name, "tenant": tenant, **_version(stored, short=not as_json)})
     show(as_json, rows, empty="no policy is in force")
 
 
@@ -160,7 +161,7 @@ def assign(app: Application, tenant: str, name: str, version: int | str, as_json
 @click.pass_obj
 def history(app: Application, name: str | None, as_json: bool) -> None:
     """Show all versions of one policy or of all: who stored them, and when."""
-    rows = [{"policy": one.name, **_version(one)} for one in app.services.policies.history(name)]
+    rows = [{"policy": one.name, **_version(one, short=not as_json)} for one in app.services.policies.history(name)]
     show(as_json, rows, empty="no versions yet")
 
 
@@ -171,8 +172,9 @@ def _in_force(stored: PolicyVersion, tenant: str | None, as_json: bool) -> None:
         click.echo(f"version {stored.version} of {stored.name} is in force for {tenant or 'all tenants'}")
 
 
-def _version(stored: PolicyVersion) -> dict[str, Any]:
-    return {"version": stored.version, "digest": stored.digest, "who": stored.who, "at": iso(stored.at)}
+def _version(stored: PolicyVersion, *, short: bool = False) -> dict[str, Any]:
+    digest = stored.digest[:12] if short else stored.digest
+    return {"version": stored.version, "digest": digest, "who": stored.who, "at": iso(stored.at)}
 
 
 def _tenant(app: Application, name: str | None) -> Tenant | None:
@@ -182,7 +184,8 @@ def _tenant(app: Application, name: str | None) -> Tenant | None:
 def _read(file: Path) -> str:
     try:
         if str(file) == "-":
-            return click.get_binary_stream("stdin").read().decode()
+            text: str = sys.stdin.buffer.read().decode()
+            return text
         return file.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest(f"{file} is not UTF-8 at byte {error.start}") from error

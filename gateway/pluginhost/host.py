@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-import pluggy
-
 from gateway.domain.events import Event
 from gateway.domain.tenant import Limits, Tenant
 from gateway.domain.upload import Outcome, StagedContent, UploadInfo, Verdict
@@ -36,13 +34,11 @@ class Subscriber:
 class PluginHost:
     """Made by :func:`gateway.pluginhost.load`; plugins are called in the order of gateway.yaml."""
 
-    def __init__(self, manager: pluggy.PluginManager, plugins: Sequence[Plugin]) -> None:
+    def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = tuple(plugins)
         self._by_hook: dict[str, tuple[Plugin, ...]] = {}
         for plugin in self.plugins:
-            others = [other.impl for other in self.plugins if other is not plugin]
             for hook in plugin.hooks:
-                plugin.callers[hook] = _only(manager.subset_hook_caller(hook, others))
                 self._by_hook[hook] = (*self._by_hook.get(hook, ()), plugin)
 
     def implements(self, hook: str) -> bool:
@@ -207,16 +203,6 @@ class PluginHost:
             raise
         except Exception as error:
             raise PluginError(plugin.name, f"{hook} failed: {type(error).__name__}: {error}") from error
-
-
-def _only(caller: Callable[..., list[Any]]) -> Callable[..., Any]:
-    """The single answer of a caller that calls one plugin; pluggy leaves None out of its list."""
-
-    def call(**arguments: Any) -> Any:
-        answers = caller(**arguments)
-        return answers[0] if answers else None
-
-    return call
 
 
 def _subscriber(plugin: Plugin) -> Subscriber:

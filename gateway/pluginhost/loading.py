@@ -49,8 +49,6 @@ def load(
     a misspelt hook, a hook argument that the spec does not have, an ``on_error`` that its hooks do not allow.
     """
     known = {point.name: point for point in (entry_points(group=GROUP) if found is None else found)}
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(Specs)
     plugins: list[Plugin] = []
     for choice in choices:
         if any(plugin.name == choice.name for plugin in plugins):
@@ -62,10 +60,10 @@ def load(
         if context.timeout is None and _is_foreign(point):
             context = replace(context, timeout=FOREIGN_TIMEOUT)
         plugin = Plugin(choice.name, _create(point, context), context)
-        _register(manager, plugin)
+        _register(plugin)
         _check_on_error(plugin)
         plugins.append(plugin)
-    return PluginHost(manager, plugins)
+    return PluginHost(plugins)
 
 
 def _is_foreign(point: EntryPoint) -> bool:
@@ -92,16 +90,28 @@ def _create(point: EntryPoint, context: PluginContext) -> object:
     return plugin
 
 
-def _register(manager: pluggy.PluginManager, plugin: Plugin) -> None:
+def _register(plugin: Plugin) -> None:
+    """Each plugin has a manager of its own: their order is ours, and a plugin need not be hashable."""
     implemented = _check_members(plugin)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Specs)
     try:
         manager.register(plugin.impl, plugin.name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(plugin.name, " ".join(str(error).split())) from error
-    except ValueError as error:
-        raise PluginError(plugin.name, f"is not an object of its own: {error}") from error
     plugin.hooks = frozenset(implemented)
+    plugin.callers = {hook: _only(getattr(manager.hook, hook)) for hook in implemented}
+
+
+def _only(caller: Callable[..., list[Any]]) -> Callable[..., Any]:
+    """The single answer of a hook that one plugin has; pluggy leaves None out of its list."""
+
+    def call(**arguments: Any) -> Any:
+        answers = caller(**arguments)
+        return answers[0] if answers else None
+
+    return call
 
 
 def _check_members(plugin: Plugin) -> set[str]:

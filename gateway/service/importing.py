@@ -76,7 +76,7 @@ def measure(folder: FilePath) -> tuple[int, int]:
     return count, size
 
 
-def no_progress(files: int, size: int) -> None:  # noqa: ARG001 a place holder
+def no_progress(files: int, size: int) -> None:
     """Tells nobody."""
 
 
