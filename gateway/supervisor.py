@@ -34,7 +34,7 @@ from gateway.slots import (
     spawn,
 )
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 MAX_BACKOFF = 10.0
 STEADY_SECONDS = 10.0

@@ -102,11 +102,11 @@ class GateServer(web.Server):
     async def drain(self, seconds: float) -> int:
         """Closes idle connections, lets running requests end, and after ``seconds`` cuts the rest; returns how many."""
         self.draining = True
-        for connection in list(self._connections):
-            if isinstance(connection, Connection):
-                connection.close_when_idle()
         deadline = self._loop.time() + seconds
         while self._connections and self._loop.time() < deadline:
+            for connection in list(self._connections):
+                if isinstance(connection, Connection):
+                    connection.close_when_idle()
             await asyncio.sleep(0.05)
         rest = [one for one in self._connections if isinstance(one, Connection) and one.transport is not None]
         for connection in rest:
