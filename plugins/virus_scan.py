@@ -4,7 +4,7 @@ clamd's OK is not proof (DESIGN section 7): above its limits it looks at less th
 expanded size are therefore judged here as well, and what is beyond them is *unscannable* whatever clamd says. A
 scanner that is down, slow, cut or stale closes registration (RULES SLA-SC-01, D-71) by this plugin's ``on_error``.
 
-Settings: see :class:`ScanSettings`. Sizes must not be above clamd's own StreamMaxLength, MaxFileSize and MaxScanSize;
+Settings: see :class:`~plugins._scan_settings.ScanSettings`. Sizes must not be above clamd's own StreamMaxLength, MaxFileSize and MaxScanSize;
 ``kurado doctor`` and the steward prove it by sending EICAR as the last member of an archive of just that size.
 """
 
@@ -12,107 +12,28 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from gateway.domain.errors import Infected, InspectorUnavailable, KuradoError, Unscannable
-from gateway.domain.fields import Fields, integer, one_of, text
-from gateway.domain.units import parse_duration, parse_size
 from gateway.domain.upload import CLEAN, Outcome, StagedContent, UploadInfo, Verdict
 from gateway.hooks import HealthFact, Inspector, Job, PluginContext, hookimpl
-from plugins._archives import ArchiveLimits, examine_once
-from plugins._clamd import Answer, Deadlines, Endpoint, ScannerFault, StreamTooLong, parse_version
+from plugins._archives import examine_once
+from plugins._clamd import Answer, ScannerFault, StreamTooLong, parse_version
 from plugins._rescans import Rescans
 from plugins._scan_inspector import StreamInspector
-from plugins._scan_proof import ScannerProof
+from plugins._scan_proof import EICAR, ScannerProof
+from plugins._scan_settings import NAME, ScanSettings, read_settings
 from plugins._scanner import Scanner
 
-NAME = "virus_scan"
 CLAUSE = "SLA-SC-01"
 NOT_SCANNED = "not scanned"
-_OUTCOMES = tuple(str(one) for one in (Outcome.REFUSE, Outcome.HOLD, Outcome.MARK))
 _WATCH_EVERY = 15.0
-N = TypeVar("N", int, float)
+_ALARM_EVERY = 60.0
 
 log = logging.getLogger("kurado.virus_scan")
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSettings:
-    """``too_large``, ``encrypted``, ``bomb``: refuse, hold or mark what cannot be judged. ``stale``: refuse or hold
-    uploads while the definitions are older than ``definition_max_age`` seconds, or only warn; without that setting
-    the terms say how old they may be (``av_definition_max_age_hours``)."""
-
-    endpoint: Endpoint
-    deadlines: Deadlines
-    limits: ArchiveLimits
-    lines: int
-    too_large: Outcome
-    encrypted: Outcome
-    bomb: Outcome
-    stale: str
-    definition_max_age: float | None
-    rescan_every: float
-    prove_every: float
-
-    @property
-    def max_size(self) -> int:
-        return self.limits.member
-
-
-def read_settings(context: PluginContext) -> ScanSettings:
-    """Reads the plugin's keys; ValueError names a bad one."""
-    if context.on_error not in _OUTCOMES:
-        raise ValueError(f"plugins.{NAME}.on_error: {context.on_error!r} is not one of refuse, hold, mark")
-    if context.on_error == Outcome.MARK and not context.demo:
-        raise ValueError(f"plugins.{NAME}.on_error: mark lets unscanned content in and needs demo: true (D-71)")
-    keys = Fields(context.settings)
-    usual = ArchiveLimits()
-    settings = ScanSettings(
-        endpoint=keys.take("address", lambda value: Endpoint.parse(text(value)), Endpoint()),
-        deadlines=Deadlines(
-            connect=keys.take("connect_timeout", _seconds, 5.0),
-            silence=keys.take("silence_timeout", _seconds, 20.0),
-            scan=keys.take("scan_timeout", _seconds, 120.0),
-        ),
-        limits=ArchiveLimits(
-            member=keys.take("max_size", _size, usual.member),
-            expanded=keys.take("max_expanded", _size, usual.expanded),
-            depth=keys.take("max_depth", integer(1, 100), usual.depth),
-            entries=keys.take("max_entries", integer(1, 1_000_000), usual.entries),
-            ratio=float(keys.take("bomb_ratio", integer(1, 1_000_000), int(usual.ratio))),
-        ),
-        lines=keys.take("connections", integer(1, 1000), 8),
-        too_large=keys.take("too_large", _outcome, Outcome.MARK),
-        encrypted=keys.take("encrypted", _outcome, Outcome.MARK),
-        bomb=keys.take("bomb", _outcome, Outcome.REFUSE),
-        stale=keys.take("stale", one_of("refuse", "hold", "warn"), "refuse"),
-        definition_max_age=keys.take("definition_max_age", _seconds, None),
-        rescan_every=keys.take("rescan_every", _seconds, 30.0),
-        prove_every=keys.take("prove_every", _seconds, 6 * 3600.0),
-    )
-    keys.done()
-    return settings
-
-
-def _outcome(value: object) -> Outcome:
-    return Outcome(one_of(*_OUTCOMES)(value))
-
-
-def _size(value: object) -> int:
-    return _positive(value, parse_size(value))
-
-
-def _seconds(value: object) -> float:
-    return _positive(value, parse_duration(value))
-
-
-def _positive(value: object, number: N) -> N:
-    if number <= 0:
-        raise ValueError(f"{value!r} is not above zero")
-    return number
 
 
 def create(context: PluginContext) -> VirusScan:
@@ -128,6 +49,7 @@ class VirusScan:
         self.context = context
         self.settings = settings
         self.scanner = Scanner(settings.endpoint, settings.deadlines, settings.lines, self._state_changed)
+        self._alarmed_at = float("-inf")
         self._proof = ScannerProof(self.scanner, settings.limits, settings.prove_every)
         self._rescans = Rescans(lambda: context.services.holds, self.judge_file)
 
@@ -250,6 +172,9 @@ class VirusScan:
     def fault_verdict(self, fault: ScannerFault) -> Verdict:
         """``on_error`` for a fault: raises InspectorUnavailable, or holds or (demo only) marks. Never clean."""
         log.warning("the virus scanner failed: %s", fault)
+        if time.monotonic() - self._alarmed_at > _ALARM_EVERY:
+            self._alarmed_at = time.monotonic()
+            self._alarm("scanner-down", f"the virus scanner failed ({self.context.on_error}): {fault}")
         if self.context.on_error == Outcome.REFUSE:
             message = "the virus scanner is not available; nothing was stored"
             raise InspectorUnavailable(message, retry_after=10, policy=NAME) from None
@@ -307,16 +232,22 @@ class VirusScan:
             self.context.alarm(kind, NAME, message)
 
     def watch(self) -> None:
-        """Raises and clears the alarms: scanner down, definitions old, limits not proven."""
-        try:
-            self.scanner.breaker.check()
-            age = self.definitions_age(0.0)
-        except ScannerFault as fault:
-            self._alarm("scanner-down", f"the virus scanner does not answer: {fault}")
+        """Raises and clears the alarms: scanner down, definitions old."""
+        problem = self._problem()
+        self._alarm("scanner-down", problem)
+        if problem:
             return
-        self._alarm("scanner-down", None)
-        old = age is not None and age > self.max_age()
-        self._alarm("definitions-old", f"the virus definitions are {_hours(age)} old" if old else None)
+        with contextlib.suppress(ScannerFault):
+            age = self.definitions_age(0.0)
+            old = age is not None and age > self.max_age()
+            self._alarm("definitions-old", f"the virus definitions are {_hours(age)} old" if old else None)
+
+    def _problem(self) -> str | None:
+        """Asks clamd for the test virus: one that answers PING and finds nothing is of no use either."""
+        try:
+            return None if self.scanner.finds(EICAR) else "the virus scanner does not find the EICAR test virus"
+        except (ScannerFault, StreamTooLong) as fault:
+            return f"the virus scanner does not answer: {fault}"
 
     def prove(self) -> None:
         """Sends EICAR where a scanner with lower limits than ours would overlook it."""
@@ -344,11 +275,8 @@ class VirusScan:
 
     def reachable_fact(self) -> HealthFact:
         name = "virus_scanner_reachable"
-        try:
-            self.scanner.breaker.check()
-            return HealthFact(name, "ok", self.scanner.version(0.0).text, 1.0)
-        except ScannerFault as fault:
-            return HealthFact(name, "error", f"clamd does not answer: {fault}", 0.0)
+        problem = self._problem()
+        return HealthFact(name, "error", problem, 0.0) if problem else HealthFact(name, "ok", "clamd answers", 1.0)
 
     def definitions_fact(self) -> HealthFact:
         name = "virus_definitions_age_seconds"

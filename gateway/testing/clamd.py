@@ -188,7 +188,8 @@ class FaultyClamd:
 
     ``fault``: "" passes all through; "cut-after:N" closes after N bytes of a stream; "cut-answer" closes instead of
     answering; "half-answer" sends ``stream: O`` and closes; "nonsense" answers something else; "silent" never answers
-    a stream, nor PING; "deaf" takes nothing after the command; "version:TEXT" answers VERSION with TEXT.
+    a stream, nor PING; "blind" says OK to everything; "deaf" takes nothing after the command; "version:TEXT" answers
+    VERSION with TEXT.
     """
 
     def __init__(self, port: int, fault: str = "") -> None:
@@ -279,6 +280,8 @@ class FaultyClamd:
                         return
                     if source is clamd and fault == "half-answer":
                         data = b"stream: O"
+                    if source is clamd and fault == "blind":
+                        data = b"stream: OK\0"
                     if source is clamd and fault == "nonsense":
                         data = b"hello, I am a printer\0"
                     target.sendall(data)

@@ -327,6 +327,33 @@ def test_a_verdict_is_remembered_by_digest_until_the_definitions_change(clamd: C
         assert counting.streams == 3
 
 
+def test_a_scanner_without_the_test_virus_is_useless_and_alarmed(clamd: Clamd, tmp_path: Path) -> None:
+    with FaultyClamd(clamd.port, "blind") as blind:
+        scan = plugin(tmp_path, blind.tcp)
+        scan.watch()
+        assert "EICAR" in scan.context.alarm.active["scanner-down", "virus_scan"]  # type: ignore[attr-defined]
+        assert scan.reachable_fact().level == "error"
+        blind.fault = ""
+        scan.watch()
+        assert not scan.context.alarm.active  # type: ignore[attr-defined]
+
+
+def test_register_health_answers_within_seconds_though_the_scanner_does_not(clamd: Clamd, tmp_path: Path) -> None:
+    with FaultyClamd(clamd.port, "silent") as faulty:
+        checks = list(plugin(tmp_path, faulty.tcp, **QUICK).register_health())
+        assert [check().level for check in checks] == ["error", "error", "error"]
+
+
+def test_a_single_fault_is_alarmed_though_the_scanner_is_not_down(clamd: Clamd, tmp_path: Path) -> None:
+    with FaultyClamd(clamd.port, "nonsense") as faulty:
+        scan = plugin(tmp_path, faulty.tcp, on_error="hold")
+        assert inspect(scan, tmp_path, b"x").outcome is Outcome.HOLD
+        assert ("scanner-down", "virus_scan") in scan.context.alarm.active  # type: ignore[attr-defined]
+        faulty.fault = ""
+        scan.watch()
+        assert not scan.context.alarm.active  # type: ignore[attr-defined]
+
+
 def test_the_proof_succeeds_where_limits_fit_and_fails_where_clamd_looks_at_less(clamd: Clamd, tmp_path: Path) -> None:
     scan = plugin(tmp_path, clamd.tcp)
     scan.prove()
