@@ -33,6 +33,7 @@ from gateway.service.health import Health
 from gateway.service.leases import LeaseKeeper
 from gateway.service.logins import Logins
 from gateway.service.outbox import Outbox
+from gateway.service.restore import Restoring
 from gateway.service.services import Services, space_services
 from gateway.service.snapshots import Snapshots
 from gateway.service.sweeper import Sweeper
@@ -155,6 +156,7 @@ def _services(
         fsck=Fsck(db, store, sweeper, space.settling, clock),
         usage=UsageService(db, policies, clock),
         snapshots=Snapshots(db, clock),
+        restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
     )
 
 

@@ -38,7 +38,25 @@ POLICIES = "kurado/policies."
 SEEN = "kurado/seen."
 _LOG = re.compile(r"t/([^/]+)/log/(\d{15})-(\d{15})\.jsonl")
 _CHECKPOINT = re.compile(r"t/([^/]+)/checkpoint/(\d{15})\.(\d{15})\.jsonl")
-_BLOCK = 256 * 1024
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What a version says of its blob: ``sha256`` in hex."""
+
+    id: str
+    size: int
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """Its key in a replica."""
+        return BLOBS + self.id
+
+
+class WrongBytes(Exception):
+    """A blob does not have the size or digest that its version says."""
 
 
 class Damaged(Exception):
@@ -67,8 +85,16 @@ class CheckpointKey:
         return f"t/{self.tenant}/checkpoint/{self.seq:015d}.{self.made_at:015d}.jsonl"
 
 
-def blob_key(blob_id: str) -> str:
-    return BLOBS + blob_id
+def checked(stream: BinaryIO, blob: Blob) -> Iterator[bytes]:
+    """The blocks of a blob, and the stream closed; WrongBytes after the last one when they are not its bytes."""
+    digest, size = hashlib.sha256(), 0
+    with stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            yield block
+    if size != blob.size or (blob.sha256 and digest.hexdigest() != blob.sha256):
+        raise WrongBytes(blob.id)
 
 
 def parse_key(key: str) -> LogKey | CheckpointKey | None:
@@ -128,7 +154,7 @@ def unsealed(stream: BinaryIO, expected_format: str) -> Iterator[dict[str, Any]]
     for line in _lines(stream):
         if before is not None:
             digest.update(before)
-            value = _value(before)
+            value = parse_line(before)
             if count == 0 and value.get("format") != expected_format:
                 raise Damaged(f"the format is {value.get('format')!r} instead of {expected_format!r}")
             count += 1
@@ -136,7 +162,7 @@ def unsealed(stream: BinaryIO, expected_format: str) -> Iterator[dict[str, Any]]
         before = line
     if before is None or not before.endswith(b"\n"):
         raise Damaged("the object is cut off")
-    seal = _value(before)
+    seal = parse_line(before)
     if seal != {"sha256": digest.hexdigest(), "lines": count}:
         raise Damaged("the object does not have the digest that it was sealed with")
 
@@ -155,7 +181,8 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
 
-def _value(line: bytes) -> dict[str, Any]:
+def parse_line(line: bytes) -> dict[str, Any]:
+    """One line of a sealed object; Damaged."""
     try:
         value = json.loads(line)
     except ValueError:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.service.logins import Logins
     from gateway.service.outbox import Outbox
     from gateway.service.policies import Policies
+    from gateway.service.restore import Restoring
     from gateway.service.snapshots import Snapshots
     from gateway.service.sweeper import Sweeper
     from gateway.service.traffic import TrafficMeter
@@ -67,6 +68,7 @@ class Services:
     fsck: Fsck
     usage: UsageService
     snapshots: Snapshots
+    restoring: Restoring
 
     @property
     def trees(self) -> Trees:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.domain.events import Event
 from gateway.domain.names import sort_key
 from gateway.domain.node import Node
 from gateway.domain.replay import checkpoint_node
@@ -89,7 +90,16 @@ class Snapshots:
         def look(tx: Tx) -> bytes:
             names = {tenant.id: tenant.name for tenant in tx.tenants.all()}
             lines: list[dict[str, Any]] = [
-                {"document": {"name": one.name, "version": one.version, "who": one.who, "at": one.at, "text": one.text}}
+                {
+                    "document": {
+                        "name": one.name,
+                        "version": one.version,
+                        "digest": one.digest,
+                        "who": one.who,
+                        "at": one.at,
+                        "text": one.text,
+                    }
+                }
                 for one in sorted(tx.policies.history(), key=lambda one: (one.name, one.version))
             ]
             for name, tenant_id, version in sorted(tx.policies.assignments(), key=lambda one: (one[0], one[1] or 0)):
@@ -106,6 +116,12 @@ class Snapshots:
         while page := self._db.read(lambda tx: tx.nodes.blobs(after, _PAGE)):  # noqa: B023
             yield from (blob for blob in page if blob[0])
             after = page[-1][0]
+
+    def events(self, tenant_id: int, after: int) -> Iterator[Event]:
+        """The events of a tenant after one of them, as far as they are still kept."""
+        while page := self._db.read(lambda tx: tx.events.after(tenant_id, after, _PAGE)):  # noqa: B023
+            yield from page
+            after = page[-1].seq
 
     def referenced(self, blob_ids: list[str]) -> set[str]:
         """Those that any version still names."""

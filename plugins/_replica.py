@@ -1,0 +1,205 @@
+"""The replica as a place: blobs and sealed objects in the backend ``to``, written once, checked when they are read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.blobstore import BlobStore
+from gateway.domain import replicalog as layout
+from gateway.domain.errors import BackendUnavailable, NotFound, StorageFull
+from gateway.domain.events import FILE_REJECTED, FILE_WRITTEN, TREE_COPIED, Event
+from gateway.domain.replicalog import Blob, CheckpointKey, LogKey, WrongBytes, checked
+
+_BLOCK = 1024 * 1024
+_KNOWN = 200_000
+
+
+@dataclass
+class Inventory:
+    """All that a replica holds, of one listing. ``blobs``: id → size."""
+
+    blobs: dict[str, int] = field(default_factory=dict)
+    logs: dict[str, list[LogKey]] = field(default_factory=dict)
+    checkpoints: dict[str, list[CheckpointKey]] = field(default_factory=dict)
+    owners: list[str] = field(default_factory=list)
+    policies: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+
+class ForeignReplica(BackendUnavailable):
+    """The place holds the replica of another installation; nothing is written into it."""
+
+
+class Replica:
+    """Used by one thread at a time for writing. All methods raise BackendUnavailable when the place cannot be reached
+    or is full: its trouble is waited out, never skipped."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self.store = store
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._owned = False
+
+    def close(self) -> None:
+        self.store.close()
+
+    # -- whose it is --------------------------------------------------------------------------------------------------
+
+    def claim(self, installation: str, *, adopt: bool = False) -> None:
+        """Makes sure that this replica is ours before anything is written. ForeignReplica if it is another's, unless
+        ``adopt`` says to take it over: a new, empty database must not write over what could restore the old one."""
+        if self._owned and not adopt:
+            return
+        ours = layout.OWNER + installation
+        owners = [info.key for info in self.store.list(layout.OWNER)]
+        others = [key for key in owners if key != ours]
+        if others and not adopt:
+            raise ForeignReplica(
+                "this place holds the replica of another installation: restore from it (`kurado replica restore`), or "
+                "take it over with `kurado replica resync --adopt`",
+                retry_after=60,
+            )
+        if ours not in owners:
+            self.put(ours, layout.sealed({"format": layout.OWNER_FORMAT, "installation": installation}, []))
+        for key in others:
+            self.store.delete(key)
+        self._owned = True
+
+    # -- objects ------------------------------------------------------------------------------------------------------
+
+    def put(self, key: str, content: bytes) -> None:
+        self.put_stream(key, iter([content]))
+
+    def put_file(self, key: str, file: Path) -> None:
+        with file.open("rb") as source:
+            self.put_stream(key, iter(lambda: source.read(_BLOCK), b""))
+
+    def put_stream(self, key: str, blocks: Iterable[bytes]) -> None:
+        with _full_is_trouble():
+            writer = self.store.writer(key)
+            try:
+                for block in blocks:
+                    writer.write(block)
+                writer.commit()
+            except BaseException:
+                writer.abort()
+                raise
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Makes consecutive events durable; again is the same."""
+        key, content = layout.log_object(events)
+        self.put(key.key, content)
+
+    # -- blobs --------------------------------------------------------------------------------------------------------
+
+    def copy_in(self, blob: Blob, source: BlobStore) -> bool:
+        """Copies a blob unless it is here, checking its digest on the way. False when the source does not have it, or
+        not as it was committed; then nothing is stored."""
+        return self.has(blob) or self.copy_anew(blob, source)
+
+    def copy_anew(self, blob: Blob, source: BlobStore) -> bool:
+        """The same, whatever is here."""
+        try:
+            blocks = checked(source.open(blob.id), blob)
+        except NotFound:
+            return False
+        try:
+            self.put_stream(blob.key, blocks)
+        except (WrongBytes, NotFound):
+            return False
+        self._remember(blob.id)
+        return True
+
+    def has(self, blob: Blob, *, ask: bool = False) -> bool:
+        """Whether a blob of that size is here (its digest was checked when it came). ``ask``: look again."""
+        if blob.id in self._known and not ask:
+            return True
+        try:
+            size = self.store.stat(blob.key).size
+        except NotFound:
+            return False
+        if size == blob.size:
+            self._remember(blob.id)
+        return size == blob.size
+
+    def intact(self, blob: Blob) -> bool:
+        """Reads a blob and compares size and digest."""
+        return is_intact(self.store, blob.key, blob)
+
+    def forget(self, blob_id: str) -> None:
+        """Deletes a blob."""
+        self._known.pop(blob_id, None)
+        self.store.delete(layout.BLOBS + blob_id)
+
+    def _remember(self, blob_id: str) -> None:
+        self._known[blob_id] = None
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+
+    # -- listing ------------------------------------------------------------------------------------------------------
+
+    def inventory(self) -> Inventory:
+        """Everything that is here, logs and checkpoints in order."""
+        found = Inventory()
+        for info in self.store.list():
+            if info.key.startswith(layout.BLOBS):
+                found.blobs[info.key.removeprefix(layout.BLOBS)] = info.size
+            elif isinstance(key := layout.parse_key(info.key), LogKey):
+                found.logs.setdefault(key.tenant, []).append(key)
+            elif isinstance(key, CheckpointKey):
+                found.checkpoints.setdefault(key.tenant, []).append(key)
+            else:
+                _other(found, info.key)
+        for logs in found.logs.values():
+            logs.sort()
+        for checkpoints in found.checkpoints.values():
+            checkpoints.sort()
+        for names in (found.owners, found.policies, found.seen):
+            names.sort()
+        return found
+
+
+def is_intact(store: BlobStore, key: str, blob: Blob) -> bool:
+    """Whether a store holds a blob byte for byte under a key."""
+    try:
+        for _ in checked(store.open(key), blob):
+            pass
+    except (NotFound, WrongBytes):
+        return False
+    return True
+
+
+def blobs_of(event: Event) -> list[Blob]:
+    """The blobs that must be in the replica before an event may be."""
+    if event.kind == FILE_WRITTEN:
+        nodes = [event.data["node"]]
+    elif event.kind == TREE_COPIED:
+        nodes = event.data["nodes"]
+    elif event.kind == FILE_REJECTED and event.data["restored"]:
+        nodes = [event.data["restored"]]
+    else:
+        return []
+    versions = [node["version"] for node in nodes if node["version"]]
+    return [Blob(one["blob_id"], one["size"], one["sha256"]) for one in versions if one["blob_id"]]
+
+
+def _other(found: Inventory, key: str) -> None:
+    for prefix, names in (
+        (layout.OWNER, found.owners),
+        (layout.POLICIES, found.policies),
+        (layout.SEEN, found.seen),
+    ):
+        if key.startswith(prefix):
+            names.append(key)
+
+
+@contextmanager
+def _full_is_trouble() -> Iterator[None]:
+    """A full replica is waited out like an unreachable one: the source goes on, the lag grows and alarms."""
+    try:
+        yield
+    except StorageFull as error:
+        raise BackendUnavailable("the replica is full") from error
