@@ -4,8 +4,9 @@ clamd's OK is not proof (DESIGN section 7): above its limits it looks at less th
 expanded size are therefore judged here as well, and what is beyond them is *unscannable* whatever clamd says. A
 scanner that is down, slow, cut or stale closes registration (RULES SLA-SC-01, D-71) by this plugin's ``on_error``.
 
-Settings: see :class:`~plugins._scan_settings.ScanSettings`. Sizes must not be above clamd's own StreamMaxLength, MaxFileSize and MaxScanSize;
-``kurado doctor`` and the steward prove it by sending EICAR as the last member of an archive of just that size.
+Settings: see :class:`~plugins._scan_settings.ScanSettings`. Sizes must not be above clamd's own StreamMaxLength,
+MaxFileSize and MaxScanSize; ``kurado doctor`` and the steward prove it by sending EICAR as the last member of an
+archive of just that size.
 """
 
 from __future__ import annotations
