@@ -34,6 +34,7 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="kurado-pg-"))
         self._password = secrets.token_hex(8)
         self.port = _free_port()
+        self._emptied: list[str] = []
         try:
             self._make_cluster(fsync)
             self.start()
@@ -45,13 +46,25 @@ class PostgresServer:
         return f"postgresql://kurado:{self._password}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Makes an empty database; returns its URL."""
+        """An empty database; returns its URL. One that was given back is taken before a new one is made."""
         import psycopg
 
+        if self._emptied:
+            return self._emptied.pop()
         name = f"t{secrets.token_hex(6)}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return self.url(name)
+
+    def give_back(self, url: str) -> None:
+        """Empties a database for another test: much faster than to make and remove one for each."""
+        import psycopg
+
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '2s'")
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        self._emptied.append(url)
 
     def start(self) -> None:
         self._control("start", "-o", f"-p {self.port} -k {self.folder}", "-l", str(self.folder / "server.log"), "-w")

@@ -27,11 +27,14 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/kurado.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
+        yield f"sqlite:///{tmp_path}/kurado.db"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        given = server.new_database()
+        yield given
+        server.give_back(given)
 
 
 @pytest.fixture

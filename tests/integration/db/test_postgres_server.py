@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -22,8 +23,10 @@ from gateway.testing.writers import writer_busy
 
 
 @pytest.fixture
-def url(postgres: PostgresServer) -> str:
-    return postgres.new_database()
+def url(postgres: PostgresServer) -> Iterator[str]:
+    given = postgres.new_database()
+    yield given
+    postgres.give_back(given)
 
 
 @pytest.fixture
