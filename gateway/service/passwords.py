@@ -44,7 +44,9 @@ def verify(password: str, password_hash: str | None) -> bool:
     if not _turns.acquire(timeout=_WAIT):
         raise RateLimited("too many logins at once", retry_after=5)
     try:
-        return _hasher.verify(password_hash or _nobody(), _bytes(password[:MAX_LENGTH])) and password_hash is not None
+        return (
+            _hasher.verify(password_hash or _nobody(), _bytes(password[: MAX_LENGTH + 1])) and password_hash is not None
+        )
     except (VerificationError, InvalidHashError):
         return False
     finally:
