@@ -97,6 +97,7 @@ def _connection_limits(config: Config) -> ConnectionLimits:
         head_timeout=http.head_timeout,
         keep_alive=http.keep_alive,
         min_body_rate=http.min_body_rate,
+        body_window=1.5 * http.head_timeout,
         total=limits.raise_descriptor_limit(),
         per_address=http.max_connections_per_address,
     )

@@ -19,7 +19,16 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from gateway.domain.errors import IncompleteBody
 from gateway.gate import limits
 from gateway.gate.body import RequestBody
-from gateway.gate.framing import MAX_HEAD, MAX_HEADERS, MAX_REQUEST_LINE, Malformed, Target, check, explain_error
+from gateway.gate.framing import (
+    MAX_HEAD,
+    MAX_HEADERS,
+    MAX_REQUEST_LINE,
+    Malformed,
+    Target,
+    check,
+    check_request_line,
+    explain_error,
+)
 
 if TYPE_CHECKING:
     from gateway.gate.filesend import DirectSend
@@ -181,8 +190,10 @@ class Connection(web_protocol.RequestHandler):
         """Checks the requests that the parser has just queued. After one that is refused, or that follows a chunked
         body in the same read (its headers are not to be trusted), nothing more is read."""
         arrived = [self._messages.pop() for _ in range(fresh)][::-1]
-        for message, stream in arrived:
-            malformed = self._check(message, data)
+        raw = self._head + data
+        first = self._request_count == fresh  # later ones may begin in a read before this
+        for number, (message, stream) in enumerate(arrived):
+            malformed = self._check(message, raw, at_start=first and not number)
             if malformed:
                 self._refuse(malformed)
                 return
@@ -194,10 +205,13 @@ class Connection(web_protocol.RequestHandler):
             self._stream = stream
             self._stream_is_chunked = isinstance(message, RawRequestMessage) and bool(message.chunked)
 
-    def _check(self, message: Any, data: bytes) -> Malformed | None:
+    def _check(self, message: Any, raw: bytes, *, at_start: bool) -> Malformed | None:
+        """``at_start``: the head of this message is where ``raw`` begins."""
         if not isinstance(message, RawRequestMessage):
-            return explain_error(self._head + data, str(message.message))
+            return explain_error(raw, str(message.message))
         try:
+            if at_start:
+                check_request_line(raw, message)
             self.targets[id(message)] = check(message)
         except Malformed as malformed:
             return malformed
@@ -314,10 +328,10 @@ class Connection(web_protocol.RequestHandler):
         return Ended(keep_alive=False)
 
     def close_when_idle(self) -> None:
-        """Ends the connection after the request that is under way, or now."""
-        if self.is_busy:
-            self._close = True
-        else:
+        """Ends the connection unless a request is under way: its answer will end it, and its body must still be read
+        (aiohttp's own ``close`` reads nothing more, and an upload under way would starve)."""
+        fresh = not self._request_count and self._loop.time() - self.idle_since < limits.FIRST_REQUEST_SECONDS
+        if not self.is_busy and self.head_since is None and not fresh:
             self.force_close()
 
 

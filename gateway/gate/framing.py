@@ -16,6 +16,12 @@ MAX_HEADERS = 100
 MAX_REQUEST_LINE = 8 * 1024
 MAX_LENGTH = 2**63 - 1
 
+METHODS = frozenset(
+    {"OPTIONS", "GET", "HEAD", "PUT", "DELETE", "MKCOL", "PROPFIND", "PROPPATCH", "COPY", "MOVE", "LOCK", "UNLOCK"}
+    | {"POST", "PATCH", "TRACE", "REPORT", "SEARCH", "ACL"}
+)
+"""What is answered by the protocol, if only with 405; anything else is 501 (RFC 9110 section 9.1)."""
+
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{0,5})?")
@@ -73,6 +79,13 @@ def check(head: Head) -> Target:
     return Target(path, query, host, _length(fields, head.version), bool(expect) and head.version == (1, 1))
 
 
+def check_request_line(raw: bytes, head: Head) -> None:
+    """Malformed (400) when the parser was more lenient than RFC 9112 section 3: it takes several blanks for one."""
+    words = f"{head.method} {head.path} HTTP/".encode("utf-8", "surrogateescape")
+    if not raw.lstrip(b"\r\n").startswith(words):
+        raise Malformed(400, "the request line is malformed")
+
+
 def explain_error(raw: bytes, message: str) -> Malformed:
     """What to answer when the parser gave up: ``raw`` is the head as far as it came, ``message`` the parser's word."""
     line_end = raw.find(b"\n")
@@ -86,7 +99,8 @@ def explain_error(raw: bytes, message: str) -> Malformed:
     if len(words) == 3 and re.fullmatch(rb"HTTP/\d\.\d", words[2]) and _TOKEN.fullmatch(words[0]):
         if words[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
             return Malformed(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
-        if "method" in message.lower():
+        # a known method came first: then it is about what follows that request
+        if "method" in message.lower() and words[0].decode() not in METHODS:
             return Malformed(501, "this method is not known here")
     return Malformed(400, "the request is malformed")
 

@@ -19,19 +19,13 @@ from gateway.gate.accounting import Account
 from gateway.gate.auth import Authenticator, caller_of, with_challenge
 from gateway.gate.body import RequestBody
 from gateway.gate.connection import Ended, Request
-from gateway.gate.framing import Malformed, Target
+from gateway.gate.framing import METHODS, Malformed, Target
 from gateway.gate.proxies import Proxies, is_loopback
 from gateway.gate.sending import Sender
 from gateway.service.logins import SuspendedLogin
 from gateway.service.services import Services
 
 ROOTS = ("/", "/dav", "/dav/", "*")
-METHODS = frozenset(
-    {"OPTIONS", "GET", "HEAD", "PUT", "DELETE", "MKCOL", "PROPFIND", "PROPPATCH", "COPY", "MOVE", "LOCK", "UNLOCK"}
-    | {"POST", "PATCH", "TRACE", "REPORT", "SEARCH", "ACL"}
-)
-"""What is answered by the protocol, if only with 405; anything else is 501 (RFC 9110 section 9.1)."""
-
 log = logging.getLogger("kurado.gate")
 
 
