@@ -87,6 +87,7 @@ class Connection(web_protocol.RequestHandler):
         "_lingering",
         "_stream",
         "_stream_is_chunked",
+        "_unanswered",
         "address",
         "body",
         "direct",
@@ -119,6 +120,7 @@ class Connection(web_protocol.RequestHandler):
         self._head = b""
         self._stream: StreamReader | None = None
         self._stream_is_chunked = False
+        self._unanswered = 0
         self._half_closed = False
         self._discarding = False
         self._discarded = 0
@@ -127,13 +129,9 @@ class Connection(web_protocol.RequestHandler):
     # -- what the server's sweep asks ---------------------------------------------------------------------------------
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no request is under way: none of which a byte has come."""
-        return not self._request_in_progress and not self._messages and not self._discarding and self.head_since is None
-
-    @property
     def is_busy(self) -> bool:
-        return self._request_in_progress or bool(self._messages) or self._discarding
+        """Whether a request is queued or under way, or its answer is still being taken."""
+        return self._unanswered > 0 or self._discarding
 
     def abort(self) -> None:
         """Cuts the line: the client can never take what it has for a whole answer."""
@@ -202,6 +200,7 @@ class Connection(web_protocol.RequestHandler):
                 self._close = True
                 return
             self._messages.append((message, stream))
+            self._unanswered += 1
             self._stream = stream
             self._stream_is_chunked = isinstance(message, RawRequestMessage) and bool(message.chunked)
 
@@ -223,6 +222,7 @@ class Connection(web_protocol.RequestHandler):
             self._stream.set_exception(IncompleteBody("the body is malformed"))
         else:
             self._messages.append((_Refused(malformed), EMPTY_PAYLOAD))  # type: ignore[arg-type]
+            self._unanswered += 1
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
         self._discarding = True
@@ -318,6 +318,7 @@ class Connection(web_protocol.RequestHandler):
     async def finish_response(self, request: Any, resp: Any, start_time: float | None) -> tuple[Any, bool]:  # noqa: ARG002
         """The handler has sent its answer itself."""
         self.body = None
+        self._unanswered -= 1
         self.idle_since = self._loop.time()
         return resp, False
 

@@ -17,6 +17,8 @@ SEND_STALL = 60.0
 BACKLOG = 4096
 DRAIN_SECONDS = 27.0
 """Below the supervisor's patience, so that what is left is closed by us and booked."""
+FIRST_REQUEST_SECONDS = 2.0
+"""At the end, a connection that has only just come is given so long to send its request."""
 _RESERVED_DESCRIPTORS = 512
 _FEWEST, _MOST = 64, 100_000
 

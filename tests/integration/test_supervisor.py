@@ -81,7 +81,8 @@ class Daemon:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(WAIT)
+        self.process.communicate(timeout=WAIT)
+        return self.process.returncode
 
     def close(self) -> None:
         with contextlib.suppress(AttributeError):
@@ -180,7 +181,8 @@ def test_sigterm_lets_an_upload_that_is_under_way_finish(daemon: Daemon) -> None
         wait_for(lambda: not daemon.children("steward"), "the end of the steward")
         line.sendall(b"ten bytes!")
         assert line.recv(100).startswith(b"HTTP/1.1 201")
-    assert daemon.process.wait(WAIT) == 0
+    daemon.process.communicate(timeout=WAIT)
+    assert daemon.process.returncode == 0
     daemon.start()
     headers = {"Authorization": AUTHORIZATION}
     assert daemon.request(daemon.addresses["dav"], path="/dav/studio/slow.bin", headers=headers) == (
