@@ -7,6 +7,7 @@ multiplied by its retries. See clamd(8) for the protocol.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import struct
@@ -47,7 +48,7 @@ class Deadlines:
     nothing, or not answer PING while it scans; ``scan``: until the answer after the last byte."""
 
     connect: float = 5.0
-    silence: float = 20.0
+    silence: float = 15.0
     scan: float = 120.0
 
 
@@ -226,17 +227,19 @@ class Stream:
     def _await_answer(self, line: socket.socket) -> None:
         """A long scan goes on while clamd answers PING on another line; silence is not waited for."""
         end = time.monotonic() + self.deadlines.scan
-        heard = time.monotonic()
-        while not _readable(line, max(0.0, min(_PING_EVERY, end - time.monotonic()))):
+        patience = time.monotonic() + self.deadlines.silence
+        while True:
+            left = min(end, patience) - time.monotonic()
+            if _readable(line, max(0.0, min(_PING_EVERY, left))):
+                return
             now = time.monotonic()
             if now >= end:
                 raise ScannerSlow(f"clamd did not answer within {self.deadlines.scan:g} s")
-            try:
-                ping(self.endpoint, min(self.deadlines.connect, self.deadlines.silence))
-                heard = time.monotonic()
-            except ScannerFault:
-                if now - heard >= self.deadlines.silence:
-                    raise ScannerSlow(f"clamd was silent for {self.deadlines.silence:g} s") from None
+            if now >= patience:
+                raise ScannerSlow(f"clamd was silent for {self.deadlines.silence:g} s")
+            with contextlib.suppress(ScannerFault):
+                ping(self.endpoint, min(self.deadlines.connect, patience - now))
+                patience = time.monotonic() + self.deadlines.silence
 
 
 def parse_answer(text: str) -> Answer:

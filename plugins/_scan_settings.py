@@ -52,7 +52,7 @@ def read_settings(context: PluginContext) -> ScanSettings:
         endpoint=keys.take("address", lambda value: Endpoint.parse(text(value)), Endpoint()),
         deadlines=Deadlines(
             connect=keys.take("connect_timeout", _seconds, 5.0),
-            silence=keys.take("silence_timeout", _seconds, 20.0),
+            silence=keys.take("silence_timeout", _seconds, 15.0),
             scan=keys.take("scan_timeout", _seconds, 120.0),
         ),
         limits=ArchiveLimits(
