@@ -134,6 +134,7 @@ def _application(ctx: click.Context) -> Application:
     "--config",
     "config_file",
     type=click.Path(path_type=Path, dir_okay=False),
+    is_eager=True,  # --help, which is eager, lists the commands that the plugins of this file add
     help="The configuration. Default: $KURADO_CONFIG, or gateway.yaml in this folder.",
 )
 @click.version_option(package_name="kurado", message="%(prog)s %(version)s")

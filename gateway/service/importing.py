@@ -213,8 +213,13 @@ class Import:
 
     def _problem(self, place: Path, code: str, reason: str) -> None:
         with self._lock:
-            self.summary.problems.append(Problem("/".join(place), code, reason))
+            self.summary.problems.append(Problem(_shown(place), code, reason))
 
     def _skip(self, place: Path, reason: str) -> None:
         with self._lock:
-            self.summary.skipped.append(Problem("/".join(place), "skipped", reason))
+            self.summary.skipped.append(Problem(_shown(place), "skipped", reason))
+
+
+def _shown(place: Path) -> str:
+    """A place for people: bytes of a name that are no UTF-8 as ``\\xff``."""
+    return os.fsencode("/".join(place)).decode("utf-8", "backslashreplace")
