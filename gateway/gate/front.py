@@ -86,7 +86,7 @@ class Front:
                 on_bytes=account.sent,
             )
             status = await self._send(sender, reply, exchange)
-            persist = sender.persist and await self._end_body(request, body, persist=sender.persist)
+            persist = await self._end_body(request, body, persist=sender.persist)
         except ConnectionError:
             persist = False
         finally:

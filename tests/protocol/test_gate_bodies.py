@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from collections.abc import Iterator
@@ -58,13 +59,14 @@ def test_a_body_cut_at_any_tenth_is_never_stored(
     field = f"Content-Length: {SIZE}" if framing == "length" else "Transfer-Encoding: chunked"
     wire = NEW if framing == "length" else chunked(NEW)
     for tenth in range(10):
-        line = RawLine(gateway.address)
-        line.send(head("PUT", name, field) + wire[: len(wire) * tenth // 10])
-        if how == "half-closes":
-            line.end_sending()
-            assert line.answer().status == 400
-            assert line.is_closed()
-        (line.reset if how == "resets" else line.close)()
+        with RawLine(gateway.address) as line:
+            line.send(head("PUT", name, field) + wire[: len(wire) * tenth // 10])
+            if how == "half-closes":
+                line.end_sending()
+                assert line.answer().status == 400
+                assert line.is_closed()
+            elif how == "resets":
+                line.reset()
         found = get(gateway, name)
         assert (found.status, found.body) == (200, OLD) if overwrites else found.status == 404
     # and one byte before the end
@@ -138,7 +140,6 @@ def test_a_body_that_came_without_waiting_needs_no_continue(gateway: RunningGate
         (head("PUT", "x", f"Content-Length: {QUOTA + 1}", "Expect: 100-continue"), 507),
         (head("PUT", "x", "Content-Length: 60000000", "Expect: 100-continue"), 413),
         (head("PUT", "no/such/parent", "Content-Length: 5", "Expect: 100-continue"), 409),
-        (head("PUT", "", "Content-Length: 5", "Expect: 100-continue"), 405),
         (head("PUT", "old", "Content-Length: 5", "If-None-Match: *", "Expect: 100-continue"), 412),
         (head("PUT", "x", "Content-Length: 5", "Content-Range: bytes 0-4/9", "Expect: 100-continue"), 400),
         (head("PUT", "a%01b", "Content-Length: 5", "Expect: 100-continue"), 400),
@@ -192,8 +193,6 @@ def test_a_body_that_a_verb_does_not_want_never_becomes_the_next_request(gateway
         line.send(head(verb, "nowhere", f"Content-Length: {len(smuggled)}") + smuggled)
         assert line.answer(head_only=verb == "HEAD").status < 500
         line.try_send(head("OPTIONS", ""))
-        try:
+        with contextlib.suppress(LineClosed):
             assert line.answer().status == 200
-        except LineClosed:
-            pass
     assert get(gateway, "smuggled").status == 404
