@@ -193,7 +193,18 @@ def test_a_token_tagged_to_another_url_does_not_open_the_lock(dav: DavClient) ->
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PROPFIND", "MKCOL", "DELETE", "LOCK", "COPY", "MOVE"])
 @pytest.mark.parametrize(
     "path",
-    ["/%00", "/a%00b", "/" + "x" * 256, "/" + "%E3%81%82" * 86, "/%ff", "/%2e%2e/x", "/../x", "/a%2Fb", "/a//b", "/%1b"],
+    [
+        "/%00",
+        "/a%00b",
+        "/" + "x" * 256,
+        "/" + "%E3%81%82" * 86,
+        "/%ff",
+        "/%2e%2e/x",
+        "/../x",
+        "/a%2Fb",
+        "/a//b",
+        "/%1b",
+    ],
 )
 def test_a_name_that_no_space_can_hold_is_400_with_the_reason(dav: DavClient, verb: str, path: str) -> None:
     answer = dav.send(verb, path, Destination=dav.url + "/ok")
@@ -277,5 +288,3 @@ def test_a_faulty_plugin_shows_nothing_of_itself(dav: DavClient, monkeypatch: py
     assert answer.status == 500
     assert b"secret" not in answer.body
     assert answer.fact("request-id")
-
-
