@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -17,6 +18,7 @@ from typing import IO
 from gateway import child
 
 GATE, STEWARD, DESK = "gate", "steward", "desk"
+ORPHANS_SECONDS = 5.0
 
 
 class CannotStart(Exception):
@@ -54,10 +56,15 @@ class Slot:
 
 
 def spawn(
-    name: str, arguments: Sequence[str], environ: Mapping[str, str], listener: socket.socket | None, life: int
+    name: str,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    listener: socket.socket | None,
+    life: int,
+    output: int,
 ) -> Child:
     """Starts the process of a slot. It inherits the listener and ``life``, and has a pipe on which to say that it
-    serves."""
+    serves. What it prints goes to the descriptor ``output``."""
     read, write = os.pipe()
     passed = [write, life]
     told = {child.READY_FD: str(write), child.LIFE_FD: str(life), "PYTHONUNBUFFERED": "1"}
@@ -68,7 +75,8 @@ def spawn(
     process = subprocess.Popen(
         [*main, *arguments, "child", name.partition("-")[0]],
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno(),
+        stdout=output,
+        stderr=output,
         pass_fds=passed,
         env={**environ, **told},
     )
@@ -114,11 +122,29 @@ def only_one(data_dir: Path) -> Iterator[IO[str]]:
         yield file
 
 
-def listen(host: str, port: int, key: str) -> socket.socket:
-    try:
-        return child.make_listener(host, port)
-    except OSError as error:
-        raise CannotStart(f"{key}: cannot listen on {host}:{port}: {error.strerror or error}") from None
+def listen(host: str, port: int, key: str, *, alone: bool = False) -> socket.socket:
+    """A listening socket for a slot; CannotStart names the configuration's ``key``.
+
+    ``alone``: the first of an address, which no other program may have. SO_REUSEPORT alone would let another daemon of
+    the same user share it silently. Children of a supervisor that was killed are waited for.
+    """
+    deadline = time.monotonic() + ORPHANS_SECONDS
+    while True:
+        try:
+            if alone and port:
+                _check_free(host, port)
+            return child.make_listener(host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise CannotStart(f"{key}: cannot listen on {host}:{port}: {error.strerror or error}") from None
+            time.sleep(0.1)
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        probe.listen(1)
 
 
 def authority(listener: socket.socket) -> str:

@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ class Hooks:
 
     ``load`` reads the configuration afresh and raises when it is bad; ``prepare`` runs once, when the data folder is
     ours and before the first child; ``say`` prints a line for people; ``when_ready`` is called once, with the URLs by
-    name (dav, desk). Without ``reloads`` SIGHUP stops as SIGTERM does: a terminal was closed.
+    name (dav, desk). Without ``reloads`` SIGHUP stops as SIGTERM does: a terminal was closed. ``output`` is the
+    descriptor that children print to, by default our standard error.
     """
 
     load: Callable[[], Config]
@@ -56,6 +58,7 @@ class Hooks:
     say: Callable[[str], None]
     when_ready: Callable[[Mapping[str, str]], None]
     reloads: bool = True
+    output: int | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -100,11 +103,11 @@ class Supervisor:
         dav, desk = config.listen.dav, config.listen.desk
         port = dav.port
         for number in range(config.gates):
-            listener = listen(dav.host, port, "listen.dav")
+            listener = listen(dav.host, port, "listen.dav", alone=number == 0)
             port = listener.getsockname()[1]
             self._slots[f"{GATE}-{number}"] = Slot(f"{GATE}-{number}", listener)
         self._slots[STEWARD] = Slot(STEWARD, None)
-        self._slots[DESK] = Slot(DESK, listen(desk.host, desk.port, "listen.desk"))
+        self._slots[DESK] = Slot(DESK, listen(desk.host, desk.port, "listen.desk", alone=True))
 
     def _await_first_start(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -226,7 +229,8 @@ class Supervisor:
     def _spawn(self, name: str, listener: socket.socket | None, config: Config) -> Child:
         arguments = ["--config", str(config.file)] if config.file else []
         environ = {**self._hooks.environ, **self._real_addresses()}
-        one = spawn(name, arguments, environ, listener, self._life_read)
+        output = sys.stderr.fileno() if self._hooks.output is None else self._hooks.output
+        one = spawn(name, arguments, environ, listener, self._life_read, output)
         self._selector.register(one.ready_pipe, selectors.EVENT_READ, one)
         log.info("child started", extra={"slot": name, "pid": one.process.pid})
         return one

@@ -34,7 +34,7 @@ plugins:
   - name: virus_scan
     on_error: mark
   - name: replication
-    storage: {backend: local, path: ../replica}
+    to: {backend: local, path: ../replica}
   - name: metering
   - name: billing_export
 """
@@ -74,15 +74,17 @@ def demo(folder: Path, port: int) -> None:
     def when_ready(urls: Mapping[str, str]) -> None:
         click.echo(mount_help(urls["dav"], urls["desk"], TENANT, LOGIN, password))
 
-    sys.exit(
-        run_serve(
+    with (folder / "kurado.log").open("a") as log_file:
+        click.echo(f"starting; the log is {log_file.name}")
+        status = run_serve(
             configuration.load(file, environ),
             lambda: configuration.load(file, environ),
             when_ready,
             reloads=False,
             prepare=lambda deployment: _prepare(deployment, password),
+            log_file=log_file,
         )
-    )
+    sys.exit(status)
 
 
 def _prepare_folder(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
@@ -31,6 +32,7 @@ def doctor(app: Application, as_json: bool) -> None:
     Works beside a running daemon and without one. The exit status is 0 when all is well or only deserves a look, 1 when
     something must be put right.
     """
+    logging.disable(logging.WARNING)  # what plugins would log is what the facts say
     facts = examine(app)
     if as_json:
         show_json([{"name": f.name, "level": f.level, "message": f.message, "value": f.value} for f in facts])

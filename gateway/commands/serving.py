@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from typing import TextIO
 
 import click
 
@@ -52,13 +53,20 @@ def run_serve(
     *,
     reloads: bool = True,
     prepare: Callable[[daemon.Deployment], None] | None = None,
+    log_file: TextIO | None = None,
 ) -> int:
     """Repairs what a crash left, starts the children and serves until told to stop; returns the exit status.
 
-    ``prepare`` gets the opened deployment before the first child starts.
+    ``prepare`` gets the opened deployment before the first child starts. Logs go to ``log_file``, else to standard
+    error.
     """
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    logs.configure(config.log.level, role="supervisor", mask_key=daemon.installation_key(config.data_dir))
+    logs.configure(
+        config.log.level,
+        role="supervisor",
+        mask_key=daemon.installation_key(config.data_dir),
+        stream=log_file,
+    )
 
     def before_start() -> None:
         with daemon.open_deployment(config, role="start") as deployment:
@@ -73,6 +81,7 @@ def run_serve(
         say=lambda text: click.echo(f"kurado: {text}", err=True),
         when_ready=when_ready,
         reloads=reloads,
+        output=None if log_file is None else log_file.fileno(),
     )
     try:
         return supervisor.Supervisor(config, hooks).run()
