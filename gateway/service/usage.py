@@ -150,7 +150,8 @@ class UsageService:
     def _as_of(self, tx: Tx, tenant: Tenant, period: Period) -> int:
         now = self._clock()
         _, booked_at = tx.usage.booked(tenant.id)
-        return min(max(now - now % HOUR, booked_at, period.starts_at), period.ends_at)
+        # + 1: the instant of the last booking itself belongs to what is shown
+        return min(max(now - now % HOUR, booked_at + 1, period.starts_at), period.ends_at)
 
     def _settled_until(self, tx: Tx, tenant_id: int, now: int) -> int:
         """Nothing that happened before this instant can still come in."""
