@@ -332,3 +332,10 @@ def test_an_impossible_password_is_refused(password: str) -> None:
 def test_a_longer_password_is_not_taken_for_its_beginning() -> None:
     longest = "x" * passwords.MAX_LENGTH
     assert not passwords.verify(longest + "y", passwords.hash_password(longest))
+
+
+def test_nobodys_hash_costs_what_everybodys_does() -> None:
+    def parameters(password_hash: str) -> str:
+        return password_hash.rpartition("$")[0].rpartition("$")[0]
+
+    assert parameters(passwords._NOBODY) == parameters(passwords.hash_password("x"))
