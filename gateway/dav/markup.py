@@ -153,15 +153,13 @@ def write(element: Element, *, lang: bool = True) -> str:
 
 
 def _write(element: Element, attributes: Mapping[str, str], scope: Mapping[str, str], parts: list[str]) -> None:
-    inner = dict(scope)
-    declared: list[str] = []
-    tag = _qualify(element.name, element.prefix, inner, declared, attribute=False)
-    fields = [
-        f" {_qualify(name, element.attribute_prefixes.get(name, ''), inner, declared, attribute=True)}"
-        f'="{escape_attribute(value)}"'
-        for name, value in attributes.items()
-    ]
-    opening = f"<{tag}{''.join(declared)}{''.join(fields)}"
+    tag = _Tag(scope)
+    name = tag.qualify(element.name, element.prefix)
+    fields = "".join(
+        f' {tag.qualify_attribute(key, element.attribute_prefixes.get(key, ""))}="{escape_attribute(value)}"'
+        for key, value in attributes.items()
+    )
+    opening = f"<{name}{tag.declarations}{fields}"
     if not element.content:
         parts.append(opening + "/>")
         return
@@ -170,26 +168,38 @@ def _write(element: Element, attributes: Mapping[str, str], scope: Mapping[str, 
         if isinstance(one, str):
             parts.append(escape(one))
         else:
-            _write(one, one.attributes, inner, parts)
-    parts.append(f"</{tag}>")
+            _write(one, one.attributes, tag.scope, parts)
+    parts.append(f"</{name}>")
 
 
-def _qualify(name: str, prefix: str, scope: dict[str, str], declared: list[str], *, attribute: bool) -> str:
-    """The name with its prefix, after declaring that prefix where it is not in force with this meaning."""
-    namespace, local = split_clark(name)
-    if namespace == XML_NAMESPACE:
-        return f"xml:{local}"
-    if not namespace and attribute:
-        return local
-    if attribute and not prefix:
-        prefix = "N"
-    if not namespace:
-        prefix = ""
-    if scope.get(prefix) != namespace:
-        if attribute:  # an element's prefix just declared on this tag must not be declared twice
-            while any(one.startswith(f" xmlns:{prefix}=") for one in declared):
-                prefix += "N"
-        scope[prefix] = namespace
-        binding = f"xmlns:{prefix}" if prefix else "xmlns"
-        declared.append(f' {binding}="{escape_attribute(namespace)}"')
-    return f"{prefix}:{local}" if prefix else local
+class _Tag:
+    """The names on one tag: each prefix has one meaning there, declared where it is not in force already."""
+
+    def __init__(self, scope: Mapping[str, str]) -> None:
+        self.scope = dict(scope)
+        self.declarations = ""
+        self._used: dict[str, str] = {}
+
+    def qualify(self, name: str, prefix: str) -> str:
+        namespace, local = split_clark(name)
+        if namespace == XML_NAMESPACE:
+            return f"xml:{local}"
+        prefix = self._bind(prefix if namespace else "", namespace)
+        return f"{prefix}:{local}" if prefix else local
+
+    def qualify_attribute(self, name: str, prefix: str) -> str:
+        namespace, local = split_clark(name)
+        if not namespace:
+            return local
+        if namespace == XML_NAMESPACE:
+            return f"xml:{local}"
+        return f"{self._bind(prefix or 'N', namespace)}:{local}"
+
+    def _bind(self, prefix: str, namespace: str) -> str:
+        while self._used.setdefault(prefix, namespace) != namespace:
+            prefix += "N"
+        if self.scope.get(prefix) != namespace:
+            self.scope[prefix] = namespace
+            binding = f"xmlns:{prefix}" if prefix else "xmlns"
+            self.declarations += f' {binding}="{escape_attribute(namespace)}"'
+        return prefix

@@ -1,4 +1,4 @@
-"""The Windows mini-redirector: its requests with their exact headers, and what it needs in the answers (CLIENTS 1-8)."""
+"""The Windows mini-redirector: its requests with their exact headers, and what it needs (CLIENTS 1-8)."""
 
 from __future__ import annotations
 
