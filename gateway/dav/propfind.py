@@ -13,7 +13,7 @@ from gateway.dav.get import look
 from gateway.dav.markup import MAX_BODY, parse
 from gateway.dav.properties import Query, View, response, usage_of
 from gateway.dav.request import DavRequest
-from gateway.domain.errors import BadRequest, DepthNotAllowed
+from gateway.domain.errors import BadRequest, DepthNotAllowed, NotFound
 from gateway.domain.names import Path, sort_key
 from gateway.domain.node import Node
 from gateway.exchange import Exchange, Reply
@@ -125,6 +125,8 @@ async def _tree(request: DavRequest, found: Found, query: Query) -> AsyncIterato
     def collect() -> tuple[View, list[tuple[Path, Node]]]:
         files = request.services.files
         nodes, locks = files.tree_for_listing(found, limit + 1)
+        if not nodes:
+            raise NotFound("there is nothing at this path")  # it went while we were looking
         if len(nodes) > limit:
             raise DepthNotAllowed(f"Depth: infinity is answered up to {limit} members; use Depth: 1")
         usage = usage_of(*files.usage(request.caller)) if query.wants_usage else None
