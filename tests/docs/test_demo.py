@@ -1,0 +1,87 @@
+"""`kurado demo`, as a newcomer meets it: what it prints is true, what it tells to type works, Ctrl-C ends it cleanly."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.testing.needs import find_program, need
+from gateway.testing.outside import run
+
+
+@dataclass
+class Demo:
+    process: subprocess.Popen[bytes]
+    text: str
+
+    def value(self, name: str) -> str:
+        found = re.search(rf"^  {name}\s+(\S+)$", self.text, re.MULTILINE)
+        assert found, self.text
+        return found.group(1)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("demo")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("KURADO_")}
+    command = [Path(sys.executable).parent / "kurado", "demo", "--dir", folder / "here", "--port", "0"]
+    said = folder / "said"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environ, cwd=folder,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while "Ctrl-C stops" not in said.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.05)
+        yield Demo(process, said.read_text())
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_it_tells_how_to_mount_on_linux_windows_and_macos(demo: Demo) -> None:
+    url, login, password = demo.value("WebDAV"), demo.value("login"), demo.value("password")
+    for line in (
+        f"mount -t davfs {url} /mnt/kurado",
+        "gio mount dav://",
+        f"net use K: {url} /user:{login} {password}",
+        f"mount_webdav -i -v kurado {url}",
+    ):
+        assert line in demo.text
+    for word in ("FileSizeLimitInBytes", "50 MB", "BasicAuthLevel", "buf_size 64"):
+        assert word in demo.text
+
+
+def test_a_file_is_stored_and_read_with_the_login_that_it_prints(demo: Demo, tmp_path: Path) -> None:
+    need("curl")
+    (tmp_path / "file").write_bytes(b"hello")
+    login = ("-u", f"{demo.value('login')}:{demo.value('password')}")
+    run("curl", "-sSf", *login, "-T", tmp_path / "file", demo.value("WebDAV"))
+    assert run("curl", "-sSf", *login, demo.value("WebDAV") + "file").output == "hello"
+
+
+def test_the_rclone_command_that_it_prints_works_as_it_stands(demo: Demo, tmp_path: Path) -> None:
+    need("rclone")
+    lines = [line.strip() for line in demo.text.splitlines() if line.strip().startswith("rclone ")]
+    assert lines
+    path = f"{Path(find_program('rclone') or '').parent}:{os.environ['PATH']}"
+    environ = {"PATH": path, "RCLONE_CONFIG": str(tmp_path / "none.conf"), "HOME": str(tmp_path)}
+    run("bash", "-euc", "\n".join(lines), env=environ)
+
+
+def test_ctrl_c_ends_it_cleanly(demo: Demo) -> None:
+    os.kill(demo.process.pid, signal.SIGINT)
+    assert demo.process.wait(40) == 0
