@@ -1,4 +1,4 @@
-"""`kurado demo`, as a newcomer meets it: what it prints is true, what it tells to type works, Ctrl-C ends it cleanly."""
+"""`kurado demo`, as a newcomer meets it: what it prints is true and works as it stands; Ctrl-C ends it cleanly."""
 
 from __future__ import annotations
 
