@@ -24,6 +24,9 @@ KNOWN_SOCKETS = ("/run/clamav/clamd.ctl", "/run/clamd.scan/clamd.sock", "/tmp/cl
 DEFAULT_PORT = 3310
 BLOCK = 256 * 1024
 _PING_EVERY = 5.0
+# what a scan may take: the largest archive allowed takes clamd about 2 s, a picture made to be slow about 7 s
+_SCAN_BASE = 20.0
+_SCAN_RATE = 1024 * 1024
 
 
 class ScannerFault(Exception):
@@ -45,7 +48,8 @@ class StreamTooLong(Exception):
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """In seconds. ``connect``: until a line stands or a command is answered; ``silence``: how long clamd may take
-    nothing, or not answer PING while it scans; ``scan``: until the answer after the last byte."""
+    nothing, or not answer PING while it scans; ``scan``: until the answer after the last byte, less for less content
+    (20 s and one for each MiB)."""
 
     connect: float = 5.0
     silence: float = 15.0
@@ -226,7 +230,8 @@ class Stream:
 
     def _await_answer(self, line: socket.socket) -> None:
         """A long scan goes on while clamd answers PING on another line; silence is not waited for."""
-        end = time.monotonic() + self.deadlines.scan
+        limit = min(self.deadlines.scan, _SCAN_BASE + self.sent / _SCAN_RATE)
+        end = time.monotonic() + limit
         patience = time.monotonic() + self.deadlines.silence
         while True:
             left = min(end, patience) - time.monotonic()
@@ -234,7 +239,7 @@ class Stream:
                 return
             now = time.monotonic()
             if now >= end:
-                raise ScannerSlow(f"clamd did not answer within {self.deadlines.scan:g} s")
+                raise ScannerSlow(f"clamd did not answer within {limit:.0f} s")
             if now >= patience:
                 raise ScannerSlow(f"clamd was silent for {self.deadlines.silence:g} s")
             with contextlib.suppress(ScannerFault):

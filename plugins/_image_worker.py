@@ -26,7 +26,9 @@ def main(argv: list[str]) -> None:
     limits = json.loads(argv[0])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (limits["memory"], limits["memory"]))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    memory = limits["memory"] if hard == resource.RLIM_INFINITY else min(limits["memory"], hard)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(10)
     warnings.simplefilter("ignore")
     Image.MAX_IMAGE_PIXELS = None  # our own limit is looked at before anything is decoded
