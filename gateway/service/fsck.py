@@ -106,14 +106,13 @@ class Fsck:
     # -- left behind --------------------------------------------------------------------------------------------------
 
     def _left_overs(self, repair: bool) -> Iterator[Finding]:
-        now = self._clock()
-        for lease in self._db.read(lambda tx: tx.leases.lapsed(now)):
-            text = f"this {lease.role} ended without stopping cleanly and was not swept yet"
-            yield Finding("left-over", lease.boot_id, text, repair)
-        for name in self._sweeper.staged():
-            yield Finding("left-over", name, "an unfinished upload of a process that ended", repair)
+        """What processes left that ended without stopping is swept by the steward; here is what it forgot."""
         if repair:
             self._sweeper.sweep_lapsed()
+        for name in self._sweeper.forgotten():
+            if repair:
+                self._sweeper.drop_staged()
+            yield Finding("left-over", name, "an unfinished upload of a process that ended", repair)
 
     def _unreferenced(self, repair: bool) -> Iterator[Finding]:
         for key, size in self._sweeper.unreferenced():

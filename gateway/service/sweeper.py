@@ -104,6 +104,10 @@ class Sweeper:
         live = self._db.read(self._live)
         return [name for name in names if boot_of(name) not in live]
 
+    def lapsed(self) -> set[str]:
+        """The boot ids whose leases have lapsed."""
+        return {lease.boot_id for lease in self._db.read(self._lapsed)}
+
     def sweep_lapsed(self) -> Swept:
         """Everything that lapsed processes left, and then their leases."""
         swept = self.drop_lapsed()
@@ -117,10 +121,13 @@ class Sweeper:
     def _end_lapsed(self, tx: Tx) -> list[Lease]:
         """Ends lapsed leases for good: a process that was only paused can then neither renew nor commit, and nothing
         of what is swept now can become referenced. The margin lets a commit end that saw its lease alive."""
-        lapsed = tx.leases.lapsed(self._clock() - COMMIT_MARGIN_MS)
+        lapsed = self._lapsed(tx)
         for lease in lapsed:
             tx.leases.renew(lease.boot_id, 0)
         return lapsed
+
+    def _lapsed(self, tx: Tx) -> list[Lease]:
+        return tx.leases.lapsed(self._clock() - COMMIT_MARGIN_MS)
 
     def _sweep_boot(self, boot_id: str) -> int:
         left_over = self._needless([(info.key, info.size) for info in self._store.list(f"{boot_id}-")])
@@ -175,10 +182,19 @@ class Sweeper:
 
     def unreferenced(self) -> list[tuple[str, int]]:
         """(key, size) of all blobs that no version names, that are not waiting for deletion, and whose process is
-        over: for fsck."""
+        over and was swept: for fsck. What a process left that has not been swept yet is the steward's next work."""
         stored = [(info.key, info.size) for info in self._store.list()]
-        live = self._db.read(self._live)
-        return self._needless([blob for blob in stored if boot_of(blob[0]) not in live])
+        noted = self._db.read(self._noted)
+        return self._needless([blob for blob in stored if boot_of(blob[0]) not in noted])
+
+    def forgotten(self) -> list[str]:
+        """The names of staged files whose process is over and was swept: for fsck."""
+        noted = self._db.read(self._noted)
+        return [name for name in self.staged() if boot_of(name) not in noted]
+
+    def _noted(self, tx: Tx) -> set[str]:
+        now = self._clock()
+        return {lease.boot_id for lease in (*tx.leases.live(now), *tx.leases.lapsed(now))}
 
     def _live(self, tx: Tx) -> set[str]:
         return {lease.boot_id for lease in tx.leases.live(self._clock() - COMMIT_MARGIN_MS)}

@@ -63,7 +63,7 @@ class RunningGateway:
 
     @property
     def data_dir(self) -> Path:
-        return self.folder / "data"
+        return self.folder / str(yaml.safe_load((self.folder / "gateway.yaml").read_text())["data_dir"])
 
     # -- life ---------------------------------------------------------------------------------------------------------
 

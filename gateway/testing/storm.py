@@ -114,6 +114,12 @@ class StormClient(threading.Thread):
         self._stopped.set()
 
     def run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self.client.close()
+
+    def _work(self) -> None:
         while not self._stopped.is_set():
             operation = self.pending = self._choose()
             try:
@@ -128,7 +134,6 @@ class StormClient(threading.Thread):
             self.files = operation.after
             self.pending = None
             self.acknowledged += 1
-        self.client.close()
 
     def allowed(self) -> list[Files]:
         """The states that a reader may find now."""
@@ -137,18 +142,18 @@ class StormClient(threading.Thread):
     def _choose(self) -> Operation:
         kind = self._random.choice(_OPERATIONS) if len(self.files) >= 3 else "put"
         new = f"{self._random.randrange(10**9):09d}.bin"
-        return getattr(self, f"_{kind}")(new)  # type: ignore[no-any-return]
+        return getattr(self, f"plan_{kind}")(new)  # type: ignore[no-any-return]
 
     def _known(self) -> str:
         return self._random.choice(sorted(self.files))
 
-    def _put(self, name: str) -> Operation:
+    def plan_put(self, name: str) -> Operation:
         size = self._random.choice([0, 1, 4096, self._random.randrange(self._max_size)])
         body = content(self._random.randrange(2**60), size)
         return Operation("PUT", name, {**self.files, name: hashlib.sha256(body).digest()}, body=body)
 
-    def _overwrite(self, _new: str) -> Operation:
-        return self._put(self._known())
+    def plan_overwrite(self, _new: str) -> Operation:
+        return self.plan_put(self._known())
 
     def _transfer(self, verb: str, source: str, target: str) -> Operation:
         after = {**self.files, target: self.files[source]}
@@ -157,23 +162,23 @@ class StormClient(threading.Thread):
         headers = {"Destination": self.client.base + quote(target), "Overwrite": "T"}
         return Operation(verb, source, after, headers)
 
-    def _move(self, new: str) -> Operation:
+    def plan_move(self, new: str) -> Operation:
         return self._transfer("MOVE", self._known(), new)
 
-    def _copy(self, new: str) -> Operation:
+    def plan_copy(self, new: str) -> Operation:
         return self._transfer("COPY", self._known(), new)
 
     def _two(self) -> tuple[str, str]:
         first, second = self._random.sample(sorted(self.files), 2)
         return first, second
 
-    def _move_over(self, _new: str) -> Operation:
+    def plan_move_over(self, _new: str) -> Operation:
         return self._transfer("MOVE", *self._two())
 
-    def _copy_over(self, _new: str) -> Operation:
+    def plan_copy_over(self, _new: str) -> Operation:
         return self._transfer("COPY", *self._two())
 
-    def _delete(self, _new: str) -> Operation:
+    def plan_delete(self, _new: str) -> Operation:
         name = self._known()
         return Operation("DELETE", name, {key: value for key, value in self.files.items() if key != name})
 
