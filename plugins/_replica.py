@@ -103,11 +103,8 @@ class Replica:
     def copy_anew(self, blob: Blob, source: BlobStore) -> bool:
         """The same, whatever is here."""
         try:
-            blocks = checked(source.open(blob.id), blob)
-        except NotFound:
-            return False
-        try:
-            self.put_stream(blob.key, blocks)
+            with source.open(blob.id) as stream:
+                self.put_stream(blob.key, checked(stream, blob))
         except (WrongBytes, NotFound):
             return False
         self._remember(blob.id)
@@ -165,8 +162,9 @@ class Replica:
 def is_intact(store: BlobStore, key: str, blob: Blob) -> bool:
     """Whether a store holds a blob byte for byte under a key."""
     try:
-        for _ in checked(store.open(key), blob):
-            pass
+        with store.open(key) as stream:
+            for _ in checked(stream, blob):
+                pass
     except (NotFound, WrongBytes):
         return False
     return True

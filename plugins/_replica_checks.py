@@ -156,8 +156,9 @@ def _fetch(source: BlobStore, replica: Replica, blob: Blob) -> bool:
     """Brings a blob back from the replica; False when it is not intact there either."""
     writer = source.writer(blob.id)
     try:
-        for block in checked(replica.store.open(blob.key), blob):
-            writer.write(block)
+        with replica.store.open(blob.key) as stream:
+            for block in checked(stream, blob):
+                writer.write(block)
         writer.commit()
     except (NotFound, WrongBytes):
         writer.abort()

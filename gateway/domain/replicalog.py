@@ -86,13 +86,12 @@ class CheckpointKey:
 
 
 def checked(stream: BinaryIO, blob: Blob) -> Iterator[bytes]:
-    """The blocks of a blob, and the stream closed; WrongBytes after the last one when they are not its bytes."""
+    """The blocks of a blob; WrongBytes after the last one when they are not its bytes."""
     digest, size = hashlib.sha256(), 0
-    with stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-            yield block
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+        yield block
     if size != blob.size or (blob.sha256 and digest.hexdigest() != blob.sha256):
         raise WrongBytes(blob.id)
 

@@ -138,22 +138,22 @@ class Restoring:
         """Makes a blob of the replica one of the storage. False when neither has its bytes."""
         if _intact(self._store, blob):
             return True
-        writer = None
         try:
-            source = replica.open(blob.key)
-            writer = self._store.writer(blob.id)
-            for block in checked(source, blob):
+            with replica.open(blob.key) as stream:
+                self._store_blob(blob, checked(stream, blob))
+        except (NotFound, WrongBytes):
+            return False
+        return True
+
+    def _store_blob(self, blob: Blob, blocks: Iterable[bytes]) -> None:
+        writer = self._store.writer(blob.id)
+        try:
+            for block in blocks:
                 writer.write(block)
             writer.commit()
-        except (NotFound, WrongBytes):
-            if writer is not None:
-                writer.abort()
-            return False
         except BaseException:
-            if writer is not None:
-                writer.abort()
+            writer.abort()
             raise
-        return True
 
     # -- policies -----------------------------------------------------------------------------------------------------
 
@@ -211,22 +211,33 @@ class ReplicaReader:
                     after = space.seq if space else 0
                     self.warnings.append(f"{tenant}: the log has a gap after event {after}; the rest was not restored")
                     return space
-                space.apply(event)
+                try:
+                    space.apply(event)
+                except (KeyError, ValueError) as error:
+                    self.warnings.append(f"{tenant}: event {event.seq} cannot be applied ({error}); the rest was not")
+                    return space
         return space
 
     def _checkpoint(self, tenant: str) -> Space | None:
         for key in sorted(self._checkpoints.get(tenant, []), reverse=True):
             try:
-                with self.store.open(key.key) as stream:
-                    space: Space | None = None
-                    for line in layout.unsealed(stream, layout.CHECKPOINT_FORMAT):
-                        if space is None:
-                            space = Space(line["tenant_id"], tenant)
-                        space.load(line)
-                    return space
+                with self.store.open(key.key) as stream:  # its seal stands at its end: read it once to believe it
+                    for _ in layout.unsealed(stream, layout.CHECKPOINT_FORMAT):
+                        pass
+                return self._load(key)
             except (Damaged, NotFound) as error:
                 self.warnings.append(f"{key.key}: {error}; an earlier checkpoint was used")
         return None
+
+    def _load(self, key: CheckpointKey) -> Space:
+        with self.store.open(key.key) as stream:
+            lines = layout.unsealed(stream, layout.CHECKPOINT_FORMAT)
+            header = next(lines)
+            space = Space(header["tenant_id"], key.tenant)
+            space.load(header)
+            for line in lines:
+                space.load(line)
+            return space
 
     def events(self, tenant: str, after: int, until: int | None = None) -> Iterator[list[Event]]:
         """The events after ``after`` in order, each once, in pieces; gaps are left to the caller."""
@@ -325,8 +336,9 @@ def _intact(store: BlobStore, blob: Blob) -> bool:
     try:
         if store.stat(blob.id).size != blob.size:
             return False
-        for _ in checked(store.open(blob.id), blob):
-            pass
+        with store.open(blob.id) as stream:
+            for _ in checked(stream, blob):
+                pass
     except (NotFound, WrongBytes):
         return False
     return True
