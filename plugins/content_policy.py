@@ -184,7 +184,7 @@ class ContentPolicyPlugin:
 
 def _explain_rule(rule: Rule, facts: Mapping[str, Any]) -> tuple[str, Verdict | None]:
     when = "before the body" if rule.roots <= EARLY and rule.then is Outcome.REFUSE else "when all bytes are there"
-    known = ", ".join(f"{root}={_short(facts[root])}" for root in sorted(rule.roots & facts.keys()))
+    known = ", ".join(_known(rule, facts))
     try:
         matches = rule.matches(facts)
     except (RuleFailed, KeyError) as failure:
@@ -194,9 +194,18 @@ def _explain_rule(rule: Rule, facts: Mapping[str, Any]) -> tuple[str, Verdict | 
     return f"{rule.id} [{rule.clause}]: {rule.then.upper()} {when}: {rule.reason} ({known})", rule.verdict()
 
 
+def _known(rule: Rule, facts: Mapping[str, Any]) -> Iterable[str]:
+    """The facts that the rule looks at, as ``image.pixels=12``; of a map that does not apply, ``image={}``."""
+    for root in sorted(rule.roots & facts.keys()):
+        value = facts[root]
+        if not isinstance(value, Mapping):
+            yield f"{root}={_short(value)}"
+            continue
+        used = [key for key in value if f"{root}.{key}" in rule.when]
+        yield from [f"{root}.{key}={_short(value[key])}" for key in used] or [f"{root}={{}}" if not value else root]
+
+
 def _short(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_short(one)}" for key, one in value.items()) + "}"
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
