@@ -222,7 +222,10 @@ class Upload:
             self._publish_blob(version)
             try:
                 placed = self._commit(version)
-            except BaseException:
+            except BackendUnavailable:
+                # the database may have committed before it went away: only the sweeper can tell, later
+                raise
+            except KuradoError:
                 self._forget_blob(version)
                 raise
             return placed
@@ -355,7 +358,6 @@ def write_version(
     version: Version,
     now: int,
     limits: Limits,
-    unreserve: int = 0,
 ) -> Placed:
     """Makes ``version`` the content of the file at a place, new or not, within a transaction.
 
@@ -390,7 +392,6 @@ def write_version(
         now,
         bytes=version.size - (replaced.size if replaced else 0),
         files=1 if old is None else 0,
-        unreserve=unreserve,
         limits=limits,
     )
     settling.release(tx, event, dropped)

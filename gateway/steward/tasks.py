@@ -23,7 +23,7 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
     chores = [
         Task("erase", 1.0, lambda: services.trees.erase_detached() > 0),
         Task("released", 5.0, lambda: services.sweeper.sweep_released() > 0),
-        Task("lapsed", 5.0, lambda: _sweep_lapsed(services)),
+        Task("lapsed", 5.0, _LapsedLeases(services).sweep),
         Task("locks", 30.0, lambda: _purge_locks(services)),
         Task("trim", 60.0, lambda: services.outbox.trim() > 0),
         Task("health", 10.0, _Examination(services).run),
@@ -39,19 +39,30 @@ def _delivery(services: Services, subscriber: Subscriber, fence: int, stopping: 
     )
 
 
-def _sweep_lapsed(services: Services) -> bool:
-    swept = services.sweeper.sweep_lapsed()
-    if swept:
-        log.warning(
-            "swept after processes that ended without stopping",
-            extra={
-                "boots": swept.boots,
-                "reservations": swept.reservations,
-                "staged": swept.staged,
-                "blobs": swept.blobs,
-            },
-        )
-    return False
+class _LapsedLeases:
+    """Sweeps after processes that ended without stopping. When all leases lapsed together, the machine itself stood
+    still: whoever lives renews at once, so a lease counts only if it is found lapsed a second time."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._seen: set[str] = set()
+
+    def sweep(self) -> bool:
+        sweeper = self._services.sweeper
+        lapsed = sweeper.lapsed()
+        waiting, self._seen = lapsed - self._seen, lapsed
+        swept = None if waiting else sweeper.sweep_lapsed()
+        if swept:
+            log.warning(
+                "swept after processes that ended without stopping",
+                extra={
+                    "boots": swept.boots,
+                    "reservations": swept.reservations,
+                    "staged": swept.staged,
+                    "blobs": swept.blobs,
+                },
+            )
+        return False
 
 
 def _purge_locks(services: Services) -> bool:
