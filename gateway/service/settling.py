@@ -39,7 +39,6 @@ class Settling:
         *,
         bytes: int = 0,
         files: int = 0,
-        unreserve: int = 0,
         limits: Limits | None = None,
     ) -> Event:
         """Settles and appends one event. ``limits`` None means that this change never counts as growth.
@@ -47,9 +46,7 @@ class Settling:
         Raises QuotaExceeded when the total would grow above the limits (LIM-01).
         """
         tenant = caller.tenant
-        usage = tx.tenants.settle(
-            tenant.id, now, bytes=bytes, files=files, unreserve=unreserve, limits=limits or Limits()
-        )
+        usage = tx.tenants.settle(tenant.id, now, bytes=bytes, files=files, limits=limits or Limits())
         event = Event(
             tenant_id=tenant.id,
             tenant=tenant.name,

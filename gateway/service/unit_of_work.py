@@ -122,14 +122,12 @@ class TenantRepository(Protocol):
 
     def set_plan(self, tenant_id: int, plan: str, quota_bytes: int | None, quota_files: int | None) -> None: ...
     def set_state(self, tenant_id: int, state: TenantState) -> None: ...
-    def settle(
-        self, tenant_id: int, now: int, *, bytes: int = 0, files: int = 0, unreserve: int = 0, limits: Limits = ...
-    ) -> Usage:
-        """In ONE conditional statement: adds to used_bytes and used_files, subtracts ``unreserve`` from
-        reserved_bytes, takes the next seq, moves last_event_at to max(itself, now).
+    def settle(self, tenant_id: int, now: int, *, bytes: int = 0, files: int = 0, limits: Limits = ...) -> Usage:
+        """In ONE conditional statement: adds to used_bytes and used_files, takes the next seq, moves last_event_at to
+        max(itself, now).
 
-        Raises QuotaExceeded (with used and allowed) when the total grows (bytes - unreserve > 0, or files > 0) above
-        ``limits``: used + reserved is what counts. Shrinking always passes (LIM-01).
+        Raises QuotaExceeded (with used and allowed) when bytes or files grow above ``limits``: used + reserved is what
+        counts. Shrinking always passes (LIM-01).
         """
 
     def reserve(self, tenant_id: int, boot_id: str, upload_id: int, bytes: int, limits: Limits) -> None:

@@ -22,7 +22,7 @@ STATEMENTS = {
     "held": (subtrees._HELD, (0, 10)),
     "totals": (subtrees._TOTALS, (1,)),
     "blobs": (subtrees._BLOBS, ("", 10)),
-    "settle": (tenants._SETTLE, (1, 1, 1, 1, 1, 1, 1, 1)),
+    "settle": (tenants._SETTLE, (1, 1, 1, 1, 1, 1, 1)),
     "reserve": (tenants._RESERVE, (1, 1, 1)),
     "locks below": (locks._BELOW, (1, 1, 1)),
     "locks of children": (locks._OF_CHILDREN, (1, 1, 1)),
