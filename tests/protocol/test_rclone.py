@@ -34,7 +34,9 @@ def rclone(space: Space, tmp_path: Path) -> Rclone:
         "RCLONE_CONFIG_SPACE_USER": space.user,
         "RCLONE_CONFIG_SPACE_PASS": obscured,
     }
-    return lambda *words: run("rclone", "--config", config, "--retries", "1", "--webdav-pacer-min-sleep", "1ms", *words, env=env, timeout=240)
+    return lambda *words: run(
+        "rclone", "--config", config, "--retries", "1", "--webdav-pacer-min-sleep", "1ms", *words, env=env, timeout=240
+    )
 
 
 def test_a_tree_of_1000_files_goes_there_and_back_byte_identical(rclone: Rclone, tmp_path: Path) -> None:
