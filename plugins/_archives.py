@@ -285,7 +285,9 @@ def _central_directory(file: BinaryIO) -> tuple[int, int] | None:
     tail_start = max(0, size - 65_557 - 20)
     file.seek(tail_start)
     tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
+    at = len(tail) - 22
+    if at < 0 or tail[at : at + 4] != b"PK\x05\x06":  # there is a comment: the last mark counts, as for zipfile
+        at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < 22:
         return None
     entries, directory, offset = struct.unpack_from("<HII", tail, at + 10)
@@ -357,9 +359,16 @@ def _tar_members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
 
 
 def _tar_number(text: bytes) -> int:
+    """Octal, or base 256 (GNU). ValueError for what is negative: it would lead backwards."""
     if text[0] & 0x80:
         return int.from_bytes(bytes([text[0] & 0x7F]) + text[1:], "big")
-    return int(text.strip(b"\0 ") or b"0", 8)
+    return _not_negative(int(text.strip(b"\0 ") or b"0", 8))
+
+
+def _not_negative(number: int) -> int:
+    if number < 0:
+        raise ValueError("a negative size")
+    return number
 
 
 def _pax_size(file: BinaryIO, start: int, size: int) -> int:
@@ -368,5 +377,5 @@ def _pax_size(file: BinaryIO, start: int, size: int) -> int:
     for line in file.read(min(size, 65_536)).split(b"\n"):
         _, _, record = line.partition(b" ")
         if record.startswith(b"size="):
-            return int(record[5:])
+            return _not_negative(int(record[5:]))
     return -1

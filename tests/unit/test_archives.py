@@ -126,6 +126,35 @@ def test_an_extended_head_of_any_length_costs_no_memory() -> None:
         tracemalloc.stop()
 
 
+def with_size(size: bytes) -> bytes:
+    """A tar whose only head claims another size, with a right checksum."""
+    head = bytearray(tarfile.TarInfo("x").tobuf(tarfile.USTAR_FORMAT))
+    head[124:136] = size.ljust(12, b"\0")
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    return bytes(head) + bytes(2_000_000)
+
+
+@pytest.mark.parametrize("size", [b"-1000", b"-1", b"\xff" * 12, b"77777777777", b"\x80" + b"\xff" * 11])
+def test_absurd_sizes_in_a_tar_are_an_end_not_a_loop(size: bytes) -> None:
+    data = io.BytesIO(with_size(size))
+    tracemalloc.start()
+    try:
+        found = examine(data, LIMITS)
+        assert found.broken or found.exceeded
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_mark_within_the_end_record_does_not_hide_the_archive() -> None:
+    packed = bytearray(zipped(("a", b"data")))
+    packed[-14:-10] = b"PK\x05\x06"  # entries: the end record stands all the same
+    assert look(b"MZ" + bytes(100) + bytes(packed)).kind in ("", "zip")
+    commented = zipped(("a", b"data"))[:-2] + b"\x04\x00note"
+    assert look(b"MZ" + bytes(100) + commented).entries == 1
+
+
 def test_encrypted_members_are_told() -> None:
     packed = bytearray(zipped(("a", b"secret"), ("b", b"open")))
     packed[6] |= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import policies
@@ -124,6 +127,35 @@ def zipped(**members: bytes) -> bytes:
 def test_a_mistake_in_the_document_is_named_with_its_place(broken: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_policy(broken)
+
+
+@given(st.text(alphabet="size>=<!&|()[]{}.,'\"0123image.pxlh?:+-*/%\\ \n\0é", max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_written_as_an_expression_is_read_or_refused(when: str) -> None:
+    with contextlib.suppress(ValueError):
+        parse_policy(document(rule(when)))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["version", "rules", "id", "when", "then", "text", "clause", "blocklist", "sha256", "en"]
+                ),
+                inner,
+                max_size=6,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_whatever_is_written_as_a_document_is_read_or_refused(written: Any) -> None:
+    with contextlib.suppress(ValueError):
+        parse_policy(written)
 
 
 def test_strings_and_bound_names_are_no_facts() -> None:
