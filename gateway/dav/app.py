@@ -66,16 +66,20 @@ class DavApp:
     async def handle(self, exchange: Exchange, caller: Caller, path: Path, is_collection_url: bool) -> Reply:
         """One request for a path within the caller's space."""
         request = DavRequest(exchange, caller, path, is_collection_url, self._services, self._settings)
+        return await self._guard(exchange, caller, path, self._dispatch(request))
+
+    async def _dispatch(self, request: DavRequest) -> Reply:
+        handler = self._handlers.get(request.exchange.method)
+        if handler is None:
+            raise ProtocolFault(405, "this method is not known here", code="method-not-allowed", allow=_ALL)
+        await self._admit(request)
+        return await handler(request)
+
+    async def _guard(self, exchange: Exchange, caller: Caller | None, path: Path, answering: Awaitable[Reply]) -> Reply:
         try:
-            handler = self._handlers.get(exchange.method)
-            if handler is None:
-                raise ProtocolFault(405, "this method is not known here", code="method-not-allowed", allow=_ALL)
-            await self._admit(request)
-            return await handler(request)
+            return await answering
         except KuradoError as error:
             return await self.refuse(exchange, caller, path, error)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             log.exception("request %s failed", exchange.request_id)
             return internal_error(exchange)
@@ -92,8 +96,10 @@ class DavApp:
         if caller is not None and is_refusal(error):
             await self._record(caller, path, error)
         reply = error_reply(error, exchange)
-        if caller is not None and reply.status == 405 and "Allow" not in reply.headers:
-            reply.headers = {**reply.headers, "Allow": ", ".join(_allowed(self._services, caller, path))}
+        if reply.status == 405 and "Allow" not in reply.headers:
+            # MKCOL onto something, or PUT onto a collection
+            allow = _ON_COLLECTION if exchange.method == "PUT" else _ON_FILE
+            reply.headers = {**reply.headers, "Allow": ", ".join(allow)}
         return reply
 
     async def _record(self, caller: Caller, path: Path, error: KuradoError) -> None:
@@ -102,16 +108,13 @@ class DavApp:
 
         try:
             await asyncio.get_running_loop().run_in_executor(self._settings.work, record)
-        except KuradoError:
+        except Exception:
             # the client is refused all the same; that the record failed must not be silent (invariant I5)
             log.exception("the refusal of request %s could not be recorded", caller.request_id)
 
     async def handle_root(self, exchange: Exchange, caller: Caller | None) -> Reply:
         """``/``, ``/dav`` and ``/dav/``: what Windows and macOS ask before they mount, and a page for people."""
-        try:
-            return await self._root(exchange, caller)
-        except KuradoError as error:
-            return await self.refuse(exchange, None, (), error)
+        return await self._guard(exchange, None, (), self._root(exchange, caller))
 
     async def _root(self, exchange: Exchange, caller: Caller | None) -> Reply:
         if exchange.method == "OPTIONS":

@@ -20,6 +20,8 @@ from gateway.exchange import Exchange, Reply
 from gateway.service.results import Found
 
 PAGE = 1000
+MAX_NAMES = 256
+"""Each is answered for each member: a small question may not have an endless answer."""
 OPENING = f'<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:" xmlns:K="{KURADO}">'
 CLOSING = "</D:multistatus>"
 HEADERS = {"Content-Type": XML_TYPE, "Cache-Control": "no-cache"}
@@ -58,6 +60,8 @@ async def read_query(exchange: Exchange) -> Query:
     if mode == "allprop":
         included = [one for one in root.children if one.name == "{DAV:}include"]
         names = tuple(dict.fromkeys(one.name for parent in included for one in parent.children))
+    if len(names) > MAX_NAMES:
+        raise BadRequest(f"more than {MAX_NAMES} properties are asked for")
     return Query(mode, names if mode != "propname" else ())
 
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from gateway.dav.markup import Element, parse, write
 from gateway.domain.errors import BadRequest
 
-MAX_PROPS = 256 * 1024
+MAX_PROPS = 64 * 1024
 """Characters of dead properties on one node: a bound on what a listing can be made to carry."""
 
 

@@ -30,7 +30,7 @@ from gateway.dav.properties import LIVE, OURS, QUOTA, WIN32_MODIFIED, WRITABLE_D
 from gateway.dav.proppatch import MAX_PROPS
 from gateway.dav.request import DavRequest
 from gateway.domain.errors import Locked, StorageFull
-from gateway.domain.names import Path, href, parse_path
+from gateway.domain.names import Path, href, name_key, parse_path
 from gateway.domain.node import Node
 from gateway.domain.upload import Conditions
 from gateway.service.results import Found, Placed
@@ -85,7 +85,7 @@ class Work:
     def _is_member(self, path: Path) -> bool:
         """Whether a locked path lies below what the request names, so that a 423 alone would not say where."""
         for root in (self.request.path, self.destination):
-            if root and len(path) > len(root) and path[: len(root)] == root:
+            if root and len(path) > len(root) and _keys(path[: len(root)]) == _keys(root):
                 return True
         return False
 
@@ -199,6 +199,10 @@ class _Resource:
             self.work.refused = True
             self.work.error = StorageFull(f"a node may carry {MAX_PROPS} characters of properties")
             raise DAVError(507)
+
+
+def _keys(path: Path) -> list[str]:
+    return [name_key(segment) for segment in path]
 
 
 def is_protected(name: str) -> bool:
