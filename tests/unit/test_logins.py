@@ -264,6 +264,16 @@ def test_one_address_that_tries_many_users_has_to_wait() -> None:
     throttle.check(("t", "new"), "192.0.2.2", 0)
 
 
+def test_an_address_full_of_wrong_tries_is_still_open_for_the_user_who_is_known_there() -> None:
+    throttle = Throttle()
+    throttle.succeeded(("t", "ann"), "192.0.2.1", 0)
+    for number in range(ADDRESS.limit):
+        throttle.failed(("t", f"u{number}"), "192.0.2.1", 0)
+    throttle.check(("t", "ann"), "192.0.2.1", 0)
+    with pytest.raises(RateLimited):
+        throttle.check(("t", "bob"), "192.0.2.1", 0)
+
+
 def test_a_user_hunted_from_many_addresses_still_gets_in_from_a_new_one() -> None:
     throttle, account = Throttle(), ("t", "ann")
     throttle.succeeded(account, "192.0.2.200", 0)
