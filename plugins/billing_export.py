@@ -103,7 +103,10 @@ def export(app: Any, day: date, format_: str, tenant: str | None, output: Path |
     if format_ not in exporters:
         known = ", ".join(sorted(exporters))
         raise click.BadParameter(f"there is no format {format_!r}; there are {known}", param_hint="--format")
-    content = exporters[format_].render(app.services.usage.statements(day, tenant))
+    statements = app.services.usage.statements(day, tenant)
+    if not statements:
+        click.echo(f"no tenant has a billing period for {day}: the export is empty", err=True)
+    content = exporters[format_].render(statements)
     if output is None:
         click.echo(content, nl=False)
         return

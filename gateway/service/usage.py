@@ -7,8 +7,9 @@ come later is booked into the next period.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -42,16 +43,25 @@ class UsageService:
     # -- what is asked ------------------------------------------------------------------------------------------------
 
     def calendar(self, tenant: Tenant) -> BillingCalendar:
-        """The tenant's billing periods. The service starts on the JST day on which the tenant was added."""
+        """The tenant's billing periods. The service starts on the JST day on which the tenant was added; contracts will
+        bring start dates and start days of their own."""
         terms: Terms = self._policies.get("terms", tenant)
         return BillingCalendar(jst_date(tenant.created_at), terms.start_day)
 
     def period(self, tenant: Tenant, day: date | None = None) -> Period:
-        """The period that holds a JST day, by default today's. NotFound before the service start."""
+        """The period that holds a JST day, by default today's.
+
+        Before the service start: the first period, if it begins in the regular billing month of that day, so that the
+        name of a month finds the stubs of those who joined in it (CAL-06). NotFound for any earlier day.
+        """
+        calendar = self.calendar(tenant)
+        wanted = day or jst_date(self._clock())
+        if wanted < calendar.start_date and calendar.start_date <= regular_month(wanted, calendar.start_day).end:
+            wanted = calendar.start_date
         try:
-            return self.calendar(tenant).period_of(day or jst_date(self._clock()))
+            return calendar.period_of(wanted)
         except CalendarError as error:
-            raise NotFound(str(error)) from None
+            raise NotFound(f"{tenant.name}: {error}") from None
 
     def statement(self, tenant_name: str, day: date | None = None) -> Mapping[str, Any]:
         """Usage and charges of the period that holds ``day``, as ``Statement.to_json``: the frozen one if it is closed.
@@ -65,12 +75,16 @@ class UsageService:
         return self._db.read(lambda tx: self._statement(tx, tenant, period, plan, terms))
 
     def statements(self, day: date, tenant_name: str | None = None) -> list[Mapping[str, Any]]:
-        """The statements of one tenant or of all that have figures, by name; those whose service starts after ``day``
-        are left out."""
+        """The statements of one tenant, or of all that have figures and a period for ``day`` (see :meth:`period`), by
+        name."""
         if tenant_name is not None:
             return [self.statement(tenant_name, day)]
-        tenants = [one for one in self._metered() if jst_date(one.created_at) <= day]
-        return [self.statement(tenant.name, day) for tenant in tenants]
+        found = []
+        for tenant in self._metered():
+            with contextlib.suppress(NotFound):
+                self.period(tenant, day)
+                found.append(self.statement(tenant.name, day))
+        return found
 
     def records(self, tenant_name: str, day: date | None = None) -> list[dict[str, Any]]:
         """The period's hourly records as CloudEvents 1.0 (JSON format)."""
@@ -198,6 +212,11 @@ class UsageService:
 
     def _prices(self, tenant: Tenant) -> tuple[Plan, Terms]:
         return self._policies.get("plans", tenant).get(tenant.plan), self._policies.get("terms", tenant)
+
+
+def regular_month(day: date, start_day: int) -> Period:
+    """The billing month of that start day that holds a day, of a customer who was there long before."""
+    return BillingCalendar(day - timedelta(days=62), start_day).period_of(day)
 
 
 def by_day(hours: Sequence[HourUsage]) -> list[tuple[str, Figures]]:
