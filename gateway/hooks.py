@@ -228,7 +228,7 @@ class Specs:
 
     @hookspec
     def register_commands(self, cli: click.Group) -> None:
-        """Adds click commands. ``click.get_current_context().obj`` is the opened ``gateway.daemon.Deployment``."""
+        """Adds click commands. ``click.get_current_context().obj.services`` are the services, opened on first use."""
 
     @hookspec
     def register_policies(self) -> Iterable[PolicyKind] | None:
