@@ -43,6 +43,7 @@ from gateway.service.uploads import UploadSettings
 from gateway.service.usage import UsageService
 
 BACKENDS = "kurado.storage_backends"
+_STARTED = "started"
 
 log = logging.getLogger("kurado.daemon")
 
@@ -261,6 +262,22 @@ def is_running(lease: Lease) -> bool:
     except OSError:
         return True
     return state not in ("Z", "X")
+
+
+def check_database_is_the_one(deployment: Deployment) -> None:
+    """ConfigError when the database is empty and the storage is not: the database was lost, and to go on would show
+    every tenant an empty space. Only at a start, before anything is served."""
+    services = deployment.services
+    if services.db.read(lambda tx: tx.system.get_meta(_STARTED)) is None:
+        if not services.accounts.tenants() and next(iter(deployment.store.list()), None) is not None:
+            raise ConfigError(
+                str(deployment.config.file),
+                "database",
+                "the database is empty, but the storage holds content: the database was lost or another one is named",
+                "bring the database back, or `kurado replica restore`",
+            )
+        now = str(deployment.clock())
+        services.db.write(lambda tx: tx.system.set_meta(_STARTED, now)).result()
 
 
 def repair_after_crash(deployment: Deployment) -> list[str]:

@@ -70,6 +70,7 @@ def run_serve(
 
     def before_start() -> None:
         with daemon.open_deployment(config, role="start") as deployment:
+            daemon.check_database_is_the_one(deployment)
             for line in daemon.repair_after_crash(deployment):
                 click.echo(f"repaired after a crash: {line}", err=True)
             if prepare is not None:

@@ -115,6 +115,8 @@ class Fsck:
             yield Finding("left-over", name, "an unfinished upload of a process that ended", repair)
 
     def _unreferenced(self, repair: bool) -> Iterator[Finding]:
+        # a database that knows nobody is an empty one in the place of the real one: its blobs are all that is left
+        repair = repair and bool(self._db.read(lambda tx: tx.tenants.all()))
         for key, size in self._sweeper.unreferenced():
             repaired = repair and self._sweeper.delete_unreferenced(key)
             yield Finding("unreferenced-blob", key, f"no version names these {size} bytes", repaired)

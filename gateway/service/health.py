@@ -28,6 +28,7 @@ _CLOCK_SEEN = "clock.seen"
 _CLOCK_TOLERANCE_MS = 5_000
 _LITTLE_SPACE = 1024**3
 _NO_SPACE = 64 * 1024**2
+_LATE_SECONDS, _STUCK_SECONDS = 300, 3600  # released blobs wait for their subscribers: a stuck one fills the disk
 _FSYNC_TOO_FAST = 20e-6  # seconds; no disk, and no NVMe cache with power protection either, answers this fast
 
 Check = Callable[[], HealthFact | Iterable[HealthFact]]
@@ -153,7 +154,7 @@ class Health:
         configured = {subscriber.name for subscriber in self._outbox.subscribers()}
         for name, seconds in sorted((name, age[name]) for name in configured):
             count = parked.get(name, 0)
-            level = ERROR if count else WARNING if seconds > 300 else OK
+            level = ERROR if count or seconds > _STUCK_SECONDS else WARNING if seconds > _LATE_SECONDS else OK
             text = f"{count} tenants parked, see: kurado outbox list" if count else f"oldest event {seconds:.1f} s old"
             facts.append(HealthFact(f"outbox.{name}", level, text, seconds))
         for name in self._outbox.forgotten():

@@ -289,3 +289,13 @@ def test_a_schema_of_another_version_stops_the_start(daemon: Daemon, revision: s
     assert "schema" in said
     if revision == "9999":
         assert advice in said
+
+
+def test_an_empty_database_beside_stored_content_is_not_served(daemon: Daemon) -> None:
+    with open_deployment(config.load(daemon.file, {})) as deployment:
+        writer = deployment.store.writer("0123456789ab-1")
+        writer.write(b"content")
+        writer.commit()
+    for file in (daemon.folder / "data").glob("kurado.db*"):
+        file.unlink()
+    assert "replica restore" in daemon.refused()
