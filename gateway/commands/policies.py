@@ -42,7 +42,7 @@ def policy() -> None:
 @json_option
 @click.pass_obj
 def list_(app: Application, as_json: bool) -> None:
-    """Show which version is in force, for all tenants and for those that have their own."""
+    """Show which versions are in force, for all tenants and for single ones."""
     policies = app.services.policies
     names = {one.id: one.name for one in app.services.accounts.tenants()}
     versions = {(one.name, one.version): one for one in policies.history()}
@@ -126,9 +126,9 @@ def _valid(name: str, file: Path, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def apply(app: Application, name: str, file: Path, tenant: str | None, as_json: bool) -> None:
-    """Store a document as a new version and put it in force (`-` reads it from the input).
+    """Store a document as a new version and put it in force.
 
-    With --tenant it is in force for that tenant only.
+    FILE `-` reads it from the input. With --tenant it is in force for that tenant only.
     """
     stored = app.services.policies.apply(name, _read(file), app.who, _tenant(app, tenant))
     _in_force(stored, tenant, as_json)
@@ -141,9 +141,10 @@ def apply(app: Application, name: str, file: Path, tenant: str | None, as_json: 
 @json_option
 @click.pass_obj
 def assign(app: Application, tenant: str, name: str, version: int | str, as_json: bool) -> None:
-    """Put a stored version in force for one tenant; `default` gives it what all have.
+    """Put a stored version in force for one tenant.
 
-    `kurado policy apply` without --tenant changes what all have; the text of an old version brings it back.
+    VERSION `default` gives it what all have. `kurado policy apply` without --tenant changes what all have; the text of an
+    old version brings it back.
     """
     one = app.services.accounts.tenant(tenant)
     policies = app.services.policies
