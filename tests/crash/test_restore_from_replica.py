@@ -1,0 +1,139 @@
+"""A real gateway loses its database, or its whole data folder, under load; `kurado replica restore` brings it back."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.testing.server import RunningGateway, start_gateway
+
+PROPPATCH = (
+    b'<?xml version="1.0"?><D:propertyupdate xmlns:D="DAV:"><D:set><D:prop>'
+    b'<x:colour xmlns:x="urn:example">indigo</x:colour></D:prop></D:set></D:propertyupdate>'
+)
+SECONDS = 20.0
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
+    replica = {"name": "replication", "to": {"backend": "local", "path": str(tmp_path / "elsewhere")}}
+    with start_gateway(tmp_path / "site", plugins=["quota", "metering", replica]) as running:
+        yield running
+
+
+def ask(gateway: RunningGateway, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
+    request = urllib.request.Request(gateway.dav_url + urllib.parse.quote(path), body, headers, method=method)
+    login = b64encode(f"{gateway.login}:{gateway.password}".encode()).decode()
+    request.add_header("Authorization", f"Basic {login}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content: bytes = answer.read()
+            return content
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
+
+
+def fill(gateway: RunningGateway, rng: random.Random) -> dict[str, bytes]:
+    """A tree with odd names, empty and large files, properties, a move and an overwrite."""
+    for folder in ("photos", "photos/2026", "空"):
+        ask(gateway, "MKCOL", folder)
+    files = {f"photos/2026/{number}.bin": rng.randbytes(number * 1000) for number in range(12)}
+    files |= {"空/名前 %23.txt": "内容".encode(), "empty": b"", "large": rng.randbytes(3_000_000)}
+    for path, content in files.items():
+        ask(gateway, "PUT", path, content)
+    ask(gateway, "PROPPATCH", "photos/2026/3.bin", PROPPATCH)
+    ask(gateway, "MOVE", "photos/2026/4.bin", Destination=gateway.dav_url + "photos/moved.bin")
+    files["photos/moved.bin"] = files.pop("photos/2026/4.bin")
+    ask(gateway, "PUT", "large", files["photos/moved.bin"])
+    files["large"] = files["photos/moved.bin"]
+    return files
+
+
+def tree(gateway: RunningGateway) -> str:
+    """All properties of everything, folder by folder, without what names the address of this run."""
+    found = [ask(gateway, "PROPFIND", path, Depth="1").decode() for path in ("", "photos", "photos/2026", "空")]
+    colour = b'<D:propfind xmlns:D="DAV:"><D:prop><x:colour xmlns:x="urn:example"/></D:prop></D:propfind>'
+    found.append(ask(gateway, "PROPFIND", "photos/2026/3.bin", colour, Depth="0").decode())
+    return "\n".join(found).replace(gateway.base_url, "")
+
+
+def wait_until_replicated(gateway: RunningGateway) -> None:
+    deadline = time.monotonic() + SECONDS
+    while json.loads(gateway.cli("replica", "status", "--json").stdout)["events_behind"]:
+        assert time.monotonic() < deadline, gateway.log()[-3000:]
+
+
+@pytest.mark.parametrize("lost", ["database", "everything"])
+def test_everything_that_was_replicated_comes_back_byte_for_byte(gateway: RunningGateway, lost: str) -> None:
+    files = fill(gateway, random.Random(11))
+    gateway.add_user(gateway.tenant, "bob", "another long password", "viewer")
+    wait_until_replicated(gateway)
+    before = tree(gateway)
+    tenants = gateway.cli("tenant", "show", gateway.tenant, "--json").stdout
+    gateway.kill()
+    if lost == "database":
+        for file in gateway.data_dir.glob("kurado.db*"):
+            file.unlink()
+    else:
+        shutil.rmtree(gateway.data_dir)
+
+    report = json.loads(gateway.cli("replica", "restore", "--json").stdout)
+    assert (report["lost"], [one["name"] for one in report["tenants"]]) == ([], [gateway.tenant])
+
+    gateway.start()
+    assert {path: ask(gateway, "GET", path) for path in files} == files
+    assert tree(gateway) == before
+    assert "indigo" in before
+    assert gateway.cli("tenant", "show", gateway.tenant, "--json").stdout == tenants
+    assert [one["login"] for one in json.loads(gateway.cli("user", "list", gateway.tenant, "--json").stdout)] == [
+        gateway.login,
+        "bob",
+    ]
+    gateway.cli("fsck")
+    ask(gateway, "PUT", "after", b"goes on")
+    wait_until_replicated(gateway)
+    gateway.cli("replica", "verify")
+
+
+def test_a_database_deleted_under_a_running_gateway_is_noticed_and_restored_with_at_most_the_lag_lost(
+    gateway: RunningGateway,
+) -> None:
+    ask(gateway, "PUT", "kept", b"kept")
+    wait_until_replicated(gateway)
+    for file in gateway.data_dir.glob("kurado.db*"):
+        file.unlink()
+    deadline = time.monotonic() + SECONDS
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        while time.monotonic() < deadline:
+            ask(gateway, "PUT", "lost", b"lost")
+    assert refused.value.code == 503
+    gateway.kill()
+    for file in gateway.data_dir.glob("kurado.db*"):
+        file.unlink()
+    told = gateway.cli("replica", "restore").stdout
+    assert "lost at most" in told
+    gateway.start()
+    assert ask(gateway, "GET", "kept") == b"kept"
+
+
+def test_a_restore_into_a_new_folder_leaves_the_old_one_alone(gateway: RunningGateway, tmp_path: Path) -> None:
+    ask(gateway, "PUT", "kept", b"kept")
+    wait_until_replicated(gateway)
+    told = gateway.cli("replica", "restore", "--to", str(tmp_path / "new")).stdout
+    assert "1 files" in told
+    assert (tmp_path / "new" / "kurado.db").exists()
+    assert ask(gateway, "GET", "kept") == b"kept"
+    refused = gateway.cli("replica", "restore", check=False)
+    assert refused.returncode == 1
+    assert "has tenants" in refused.stderr
