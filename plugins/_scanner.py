@@ -28,7 +28,6 @@ _LONGEST_PAUSE = 5.0
 _CUTS_UNTIL_DOWN = 3
 _VERSION_EVERY = 60.0
 _REMEMBERED = 10_000
-_BRIEF = 2.0
 
 
 class Breaker:
@@ -181,14 +180,15 @@ class Scanner:
         elif answered:
             self.breaker.worked()
 
-    def finds(self, sample: bytes) -> bool:
-        """Whether clamd, asked now and briefly, finds something in a sample. ScannerFault when it does not answer."""
-        brief = Deadlines(*(min(_BRIEF, one) for one in (self.deadlines.connect, self.deadlines.silence, _BRIEF)))
-        stream = Stream(self.endpoint, brief)
+    def finds(self, sample: bytes, deadlines: Deadlines) -> bool:
+        """Whether clamd, asked now, finds something in a sample. ScannerFault when it does not answer in time."""
+        stream = Stream(self.endpoint, deadlines)
         try:
             stream.open()
             stream.send(sample)
             found = stream.finish().signature is not None
+        except ScannerSlow:
+            raise  # too slow for whoever asked, not necessarily for uploads
         except ScannerFault as fault:
             self.breaker.failed(fault)
             raise

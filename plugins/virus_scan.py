@@ -22,7 +22,7 @@ from gateway.domain.errors import Infected, InspectorUnavailable, KuradoError, U
 from gateway.domain.upload import CLEAN, Outcome, StagedContent, UploadInfo, Verdict
 from gateway.hooks import HealthFact, Inspector, Job, PluginContext, hookimpl
 from plugins._archives import examine_once
-from plugins._clamd import Answer, ScannerFault, StreamTooLong, parse_version
+from plugins._clamd import Answer, Deadlines, ScannerFault, StreamTooLong, parse_version
 from plugins._rescans import Rescans
 from plugins._scan_inspector import StreamInspector
 from plugins._scan_proof import EICAR, ScannerProof
@@ -33,6 +33,8 @@ CLAUSE = "SLA-SC-01"
 NOT_SCANNED = "not scanned"
 _WATCH_EVERY = 15.0
 _ALARM_EVERY = 60.0
+# a health check has five seconds
+_BRIEF = Deadlines(connect=2.0, silence=2.5, scan=2.5)
 
 log = logging.getLogger("kurado.virus_scan")
 
@@ -234,7 +236,7 @@ class VirusScan:
 
     def watch(self) -> None:
         """Raises and clears the alarms: scanner down, definitions old."""
-        problem = self._problem()
+        problem = self._problem(self.settings.deadlines)
         self._alarm("scanner-down", problem)
         if problem:
             return
@@ -243,10 +245,12 @@ class VirusScan:
             old = age is not None and age > self.max_age()
             self._alarm("definitions-old", f"the virus definitions are {_hours(age)} old" if old else None)
 
-    def _problem(self) -> str | None:
+    def _problem(self, deadlines: Deadlines) -> str | None:
         """Asks clamd for the test virus: one that answers PING and finds nothing is of no use either."""
         try:
-            return None if self.scanner.finds(EICAR) else "the virus scanner does not find the EICAR test virus"
+            return (
+                None if self.scanner.finds(EICAR, deadlines) else "the virus scanner does not find the EICAR test virus"
+            )
         except (ScannerFault, StreamTooLong) as fault:
             return f"the virus scanner does not answer: {fault}"
 
@@ -276,7 +280,7 @@ class VirusScan:
 
     def reachable_fact(self) -> HealthFact:
         name = "virus_scanner_reachable"
-        problem = self._problem()
+        problem = self._problem(_BRIEF)
         return HealthFact(name, "error", problem, 0.0) if problem else HealthFact(name, "ok", "clamd answers", 1.0)
 
     def definitions_fact(self) -> HealthFact:
