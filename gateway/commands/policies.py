@@ -143,8 +143,8 @@ def apply(app: Application, name: str, file: Path, tenant: str | None, as_json: 
 def assign(app: Application, tenant: str, name: str, version: int | str, as_json: bool) -> None:
     """Put a stored version in force for one tenant.
 
-    VERSION `default` gives it what all have. `kurado policy apply` without --tenant changes what all have; the text of an
-    old version brings it back.
+    VERSION `default` gives it what all have. `kurado policy apply` without --tenant changes what all have; the text of
+    an old version brings it back.
     """
     one = app.services.accounts.tenant(tenant)
     policies = app.services.policies
