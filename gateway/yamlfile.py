@@ -29,9 +29,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):  # a few lines of aliases can stand for gigabytes
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not allowed", self.peek_event().start_mark
-            )
+            peek: Any = self.peek_event  # typed in some versions of the stubs only
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", peek().start_mark)
         return super().compose_node(parent, index)
 
 
