@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "user": ("users", "Logins of tenants, their roles and passwords."),
     "import": ("imports", "Bring an existing folder into a tenant's space."),
     "policy": ("policies", "Price list, terms, content rules: check, apply, assign."),
+    "terms": ("terms", "The terms of service as executable rules."),
     "refusals": ("refusals", "What was refused, by which rule."),
     "lock": ("locks", "WebDAV locks: list and break them."),
     "outbox": ("outbox", "Events that a plugin has not handled yet."),
