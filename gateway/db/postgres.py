@@ -93,6 +93,9 @@ class PostgresSource:
         # always in the same order, so that two batches cannot wait for each other
         session.command("SELECT pg_advisory_xact_lock(key) FROM unnest(?::bigint[]) AS key", tenants)
 
+    def committed(self, session: Session) -> None:
+        """The server looks after itself."""
+
     def fault(self, error: BaseException) -> Fault:
         import psycopg
 

@@ -31,6 +31,9 @@ class Source(Protocol):
         """Begins a writing transaction on the spaces of these tenants (None: anything). After it, what the
         transaction reads of them is the latest and stays so until it ends."""
 
+    def committed(self, session: Session) -> None:
+        """Upkeep after a commit, still under ``exclusive``. What fails here does not concern who committed."""
+
     def fault(self, error: BaseException) -> Fault:
         """What an exception means."""
 

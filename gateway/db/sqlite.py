@@ -6,9 +6,8 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
@@ -20,6 +19,9 @@ from gateway.domain.errors import BackendUnavailable, KuradoError
 
 _BUSY = 10.0  # seconds; only foreign programs and checkpoints are waited for, our writers queue at the file lock
 _LOOK = 0.25  # seconds between two looks at the file's identity
+_JOURNAL = 16 << 20  # bytes of journal from which on it is emptied
+_EMPTY_EVERY = 1.0  # seconds
+_EMPTY_WAIT = 50  # ms for readers of the journal to finish: a commit takes no longer for it
 _TROUBLE = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_BUSY,
@@ -44,6 +46,8 @@ class SqliteSource:
         self._lock = FileLock(path)
         self._identity = _identity(path)
         self._looked = 0.0
+        self._journal = path.with_name(path.name + "-wal")
+        self._emptied = 0.0
         # a plain driver connection each time: SQLAlchemy's pool would hand one back to another thread
         self._engine: Engine = create_engine(
             "sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
@@ -83,6 +87,17 @@ class SqliteSource:
     def begin_write(self, session: Session, keys: Iterable[int | None]) -> None:  # noqa: ARG002 there is one lock
         session.command("BEGIN IMMEDIATE")
 
+    def committed(self, session: Session) -> None:
+        """Empties a journal that grew: while somebody always reads, SQLite itself never begins it anew."""
+        moment = time.monotonic()
+        if moment - self._emptied < _EMPTY_EVERY or _size(self._journal) < _JOURNAL:
+            return
+        self._emptied = moment
+        with suppress(sqlite3.Error):
+            session.command(f"PRAGMA busy_timeout = {_EMPTY_WAIT}")
+            session.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        session.command(f"PRAGMA busy_timeout = {int(_BUSY * 1000)}")
+
     def fault(self, error: BaseException) -> Fault:
         error = driver_error(error)
         if isinstance(error, KuradoError):
@@ -119,7 +134,6 @@ class SqliteSource:
             f"synchronous = {self._synchronous}",
             "foreign_keys = ON",
             "cache_size = -8192",
-            "journal_size_limit = 67108864",
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -156,5 +170,8 @@ def _quoted(path: Path) -> str:
     return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def is_sqlite(url: Any) -> bool:
-    return str(url).startswith("sqlite")
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

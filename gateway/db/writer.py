@@ -173,6 +173,7 @@ class BatchWriter:
                 self._source.verify()
                 committing = True
                 session.command("COMMIT")
+                self._upkeep(session)
         except BaseException as error:
             # of our own errors, only "no database" is raised outside an item's work
             fault = Fault.GONE if isinstance(error, BackendUnavailable) else self._source.fault(error)
@@ -203,6 +204,14 @@ class BatchWriter:
             outcome = _Outcome(item, error=error)
         session.command("RELEASE SAVEPOINT item")
         return outcome
+
+    def _upkeep(self, session: Session) -> None:
+        """Nothing that fails here may look as if the commit had."""
+        try:
+            self._source.committed(session)
+        except Exception:
+            log.exception("the upkeep of the database failed")
+            self._drop_session()
 
     # -- the connection -----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,51 @@ def test_something_else_than_a_database_is_refused(path: Path) -> None:
     path.write_text("these are not the bytes of a database, but they are enough to look at\n" * 20)
     with pytest.raises(BackendUnavailable):
         open_database(f"sqlite:///{path}", clock=lambda: NOW)
+
+
+def test_the_journal_is_emptied_although_somebody_always_reads(
+    db: SqlDatabase, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each read lasts until another one has begun, which keeps SQLite itself from starting the journal anew."""
+    monkeypatch.setattr(sqlite, "_JOURNAL", 1 << 20)
+    monkeypatch.setattr(sqlite, "_EMPTY_EVERY", 0)
+    tenant, journal = new_tenant(db), path.with_name(path.name + "-wal")
+    begun, over = [0, 0], threading.Event()
+
+    def until_the_other_begins(tx: Any, me: int) -> None:
+        tx.system.revision()
+        seen = begun[1 - me]
+        begun[me] += 1
+        while begun[1 - me] == seen and not over.is_set():
+            over.wait(0.001)
+
+    def read_on(me: int) -> None:
+        while not over.is_set():
+            db.read(lambda tx: until_the_other_begins(tx, me))
+
+    sizes = []
+    with ThreadPoolExecutor(2) as readers:
+        futures = [readers.submit(read_on, me) for me in range(2)]
+        for n in range(50):
+            db.write(lambda tx, n=n: tx.nodes.insert(big(tenant, n))).result(30)
+            sizes.append(journal.stat().st_size)
+        over.set()
+        for future in futures:
+            future.result(30)
+    assert min(sizes[-10:]) < 4 << 20  # 11 MB were written
+    assert min(begun) > 10
+
+
+def test_upkeep_that_fails_after_a_commit_does_not_undo_or_repeat_it(
+    db: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Any) -> None:
+        raise sqlite3.OperationalError("in upkeep")
+
+    monkeypatch.setattr(db._source, "committed", fails)
+    before = db.read(lambda tx: tx.system.revision())
+    assert db.write(lambda tx: tx.system.bump()).exception(30) is None
+    assert db.read(lambda tx: tx.system.revision()) == before + 1
 
 
 # -- processes --------------------------------------------------------------------------------------------------------
@@ -237,7 +283,7 @@ def test_a_full_disk_is_said_so_and_work_goes_on_when_there_is_room(on_disk: Sql
     tenant = new_tenant(on_disk)
     ballast = disk.fill(leave=8 << 20)
     stored = 0
-    for n in range(100):
+    for n in range(50):
         error = on_disk.write(lambda tx, n=n: tx.nodes.insert(big(tenant, n))).exception(30)
         assert error is None or isinstance(error, StorageFull), repr(error)
         stored += error is None
@@ -287,7 +333,7 @@ def test_what_was_committed_survives_a_power_cut(disk: LoopDisk) -> None:
     script = (
         "import os, sys; from gateway.db.engine import open_database\n"
         "db = open_database('sqlite:///' + sys.argv[1], clock=lambda: 0)\n"
-        "for n in range(100):\n"
+        "for n in range(50):\n"
         "    db.write(lambda tx: tx.system.set_meta('mark', str(n))).result(30); print(n, flush=True)\n"
         "input(); os._exit(0)"
     )
