@@ -122,10 +122,10 @@ def test_preconditions_of_a_read_are_412_and_304_in_their_order(dav: DavClient) 
 
 
 @pytest.mark.parametrize("header", ["(", "()", "(<a>", "<u>", "nonsense", '(["a)', "(Not)", "(<a>) <u> (<b>)"])
-@pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE", "MOVE", "PROPFIND", "LOCK"])
-def test_an_if_header_outside_its_grammar_is_400(dav: DavClient, verb: str, header: str) -> None:
-    answer = dav.send(verb, "/a.txt", b"", {"If": header, "Destination": dav.url + "/b", "Depth": "0"})
-    assert answer.status == 400
+def test_an_if_header_outside_its_grammar_is_400(dav: DavClient, header: str) -> None:
+    for verb in ("GET", "PUT", "DELETE", "MOVE", "PROPFIND", "LOCK"):
+        answer = dav.send(verb, "/a.txt", b"", {"If": header, "Destination": dav.url + "/b", "Depth": "0"})
+        assert answer.status == 400
 
 
 # -- put --------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from gateway.testing.dav_client import DavClient, FakeBody, open_dav
 
 @pytest.fixture
 def dav(tmp_path: Path) -> Iterator[DavClient]:
-    with open_dav(tmp_path, plugins=["quota"], quota_bytes=100) as client:
+    with open_dav(tmp_path, backend="memory", plugins=["quota"], quota_bytes=100) as client:
         yield client
 
 

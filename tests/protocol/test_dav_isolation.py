@@ -22,7 +22,7 @@ class Two:
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Two]:
-    with open_dav(tmp_path, plugins=["quota"]) as mine:
+    with open_dav(tmp_path, backend="memory", plugins=["quota"]) as mine:
         theirs = mine.as_caller(mine.space.tenant("rival", quota_bytes=5000))
         theirs.put("/secret.txt", SECRET)
         theirs.mkcol("/plans/")

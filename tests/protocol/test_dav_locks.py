@@ -12,7 +12,7 @@ from gateway.testing.dav_client import Answer, DavClient, lock_body, open_dav
 
 @pytest.fixture
 def dav(tmp_path: Path) -> Iterator[DavClient]:
-    with open_dav(tmp_path) as client:
+    with open_dav(tmp_path, backend="memory") as client:
         client.mkcol("/c/")
         client.put("/c/f", b"x")
         yield client

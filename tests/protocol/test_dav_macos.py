@@ -22,7 +22,7 @@ APPLE_DOUBLE = bytes.fromhex("00051607000200004d6163204f5320582020202020202020")
 
 @pytest.fixture
 def dav(tmp_path: Path) -> Iterator[DavClient]:
-    with open_dav(tmp_path, plugins=["quota"], quota_bytes=1_000_000) as client:
+    with open_dav(tmp_path, backend="memory", plugins=["quota"], quota_bytes=1_000_000) as client:
         client.headers = {"User-Agent": AGENT, "Accept": "*/*"}
         yield client
 

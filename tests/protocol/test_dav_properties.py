@@ -12,7 +12,7 @@ from gateway.testing.dav_client import DavClient, open_dav
 
 @pytest.fixture
 def dav(tmp_path: Path) -> Iterator[DavClient]:
-    with open_dav(tmp_path) as client:
+    with open_dav(tmp_path, backend="memory") as client:
         client.put("/a.txt", b"text")
         yield client
 

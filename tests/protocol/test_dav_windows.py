@@ -32,7 +32,7 @@ WIN32 = {
 
 @pytest.fixture
 def dav(tmp_path: Path) -> Iterator[DavClient]:
-    with open_dav(tmp_path) as client:
+    with open_dav(tmp_path, backend="memory") as client:
         client.headers = {"User-Agent": AGENT, "translate": "f", "Connection": "Keep-Alive"}
         yield client
 
