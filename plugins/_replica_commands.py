@@ -186,6 +186,7 @@ def _print_report(report: Any) -> None:
     for path in report.lost:
         click.echo(f"LOST: the bytes of {path} are neither in the replica nor in the storage")
     click.echo(loss(report))
+    click.echo("`kurado fsck` lists what the storage holds beside that, and removes it with --repair")
 
 
 def loss(report: Any) -> str:

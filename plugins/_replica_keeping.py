@@ -128,10 +128,11 @@ class Keeper:
         known = memory.checkpoints.get(progress.tenant, [])
         last = known[-1] if known else None
         fresh: int = progress.last_seq - (last.seq if last else 0)
+        # a checkpoint costs by files, a longer log by events: neither may outgrow the other by far
+        many = fresh >= max(self._keeping.checkpoint_events, progress.files // 4)
         if last is None or fresh == 0:
-            return fresh >= self._keeping.checkpoint_events
-        age = self._context.clock() - last.made_at
-        return fresh >= self._keeping.checkpoint_events or age >= self._keeping.checkpoint_ms
+            return many
+        return many or self._context.clock() - last.made_at >= self._keeping.checkpoint_ms
 
     def seed(self, replica: Replica, known: list[CheckpointKey], tenant_id: int) -> list[Blob]:
         """A checkpoint with every blob that it names, whatever the log holds; returns the blobs that nobody has."""

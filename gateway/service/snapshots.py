@@ -24,13 +24,15 @@ _FAR_FUTURE = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a subscriber has come in a tenant's log; ``oldest_at`` is the time of its first unhandled event."""
+    """How far a subscriber has come in a tenant's log; ``oldest_at`` is the time of its first unhandled event, ``files``
+    how many the tenant has now."""
 
     tenant_id: int
     tenant: str
     seq: int
     last_seq: int
     oldest_at: int | None
+    files: int
 
 
 class Snapshots:
@@ -57,6 +59,7 @@ class Snapshots:
                     cursors.get(tenant.id, 0),
                     tenant.seq,
                     tx.events.oldest_at(tenant.id, cursors.get(tenant.id, 0)),
+                    tenant.used_files,
                 )
                 for tenant in sorted(tenants, key=lambda tenant: tenant.name)
             ]

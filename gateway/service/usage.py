@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from gateway.domain.billing import Figures, Statement, lines_of, total
 from gateway.domain.calendar import BillingCalendar, CalendarError, Period, format_time, jst_date
 from gateway.domain.errors import NotFound
-from gateway.domain.tenant import Tenant
+from gateway.domain.tenant import Tenant, TenantState
 from gateway.domain.terms import Plan, Terms
 from gateway.service.unit_of_work import Database, HourUsage, Tx
 
@@ -71,6 +71,9 @@ class UsageService:
         """
         tenant = self._tenant(tenant_name)
         period = self.period(tenant, day)
+        last = self._last_day(tenant)
+        if last is not None and period.start > last:
+            raise NotFound(f"{tenant.name} was removed on {last}")
         plan, terms = self._prices(tenant)
         return self._db.read(lambda tx: self._statement(tx, tenant, period, plan, terms))
 
@@ -82,7 +85,6 @@ class UsageService:
         found = []
         for tenant in self._metered():
             with contextlib.suppress(NotFound):
-                self.period(tenant, day)
                 found.append(self.statement(tenant.name, day))
         return found
 
@@ -195,9 +197,16 @@ class UsageService:
     def _due(self, tenant: Tenant) -> Iterable[Period]:
         now = self._clock()
         closed_until = self._db.read(lambda tx: tx.usage.closed_until(tenant.id))
-        for period in self.calendar(tenant).until(jst_date(now)):
+        last = self._last_day(tenant)
+        for period in self.calendar(tenant).until(jst_date(now) if last is None else last):
             if closed_until < period.ends_at <= now - MARGIN_MS:
                 yield period
+
+    def _last_day(self, tenant: Tenant) -> date | None:
+        """The last day of a removed tenant: its billing month is due in full (FEE-05), and none after it."""
+        if tenant.state is not TenantState.REMOVED:
+            return None
+        return jst_date(self._db.read(lambda tx: tx.usage.booked(tenant.id))[1])
 
     def _tenant(self, name: str) -> Tenant:
         tenant = self._db.read(lambda tx: tx.tenants.get(name))

@@ -54,9 +54,13 @@ def rows(content: bytes) -> list[dict[str, str]]:
 
 def months_go_by(space: Space, until: date) -> None:
     """Usage in each month, and what the steward does."""
-    n = 0
     for tenant in ("demo", "late"):
         space.services.accounts.add_tenant(tenant, plan="standard", demo=tenant == "demo")
+    months_go_on(space, until)
+
+
+def months_go_on(space: Space, until: date) -> None:
+    n = space.clock.now // 1000
     while space.clock.now < jst_midnight(until):
         n += 1
         space.deployment.leases.renew()
@@ -168,3 +172,16 @@ def test_a_stub_closes_like_a_month(space: Space) -> None:
     months_go_by(space, date(2026, 3, 25))
     assert show(space, "studio", date(2026, 3, 1))["closed"]
     assert show(space, "studio", date(2026, 3, 1))["period"]["kind"] == "stub"
+
+
+def test_a_removed_tenant_is_billed_for_the_month_of_its_removal_and_no_later(space: Space) -> None:
+    months_go_by(space, date(2026, 4, 10))
+    space.services.accounts.remove("late")
+    months_go_on(space, date(2026, 6, 25))
+    names = [
+        sorted({row["tenant"] for row in rows(export(space, "csv", day))}) for day in (FIRST_MONTH, date(2026, 5, 1))
+    ]
+    assert names == [["demo", "late", "studio"], ["demo", "studio"]]
+    assert show(space, "late", FIRST_MONTH)["closed"]
+    refused = run(space, "usage", "show", "late", "--period", "2026-05-01")
+    assert "was removed on 2026-04-1" in refused.output
