@@ -11,6 +11,7 @@ import pytest
 from gateway.domain.errors import BackendUnavailable, NotFound
 from gateway.domain.events import Event
 from gateway.hooks import UsageLedger
+from gateway.service import outbox as outboxes
 from gateway.service.leases import LEASE_MS
 from gateway.service.outbox import ALARM, MAX_ATTEMPTS, RETENTION_MS, FenceLost, Outbox
 from gateway.service.sweeper import Sweeper
@@ -98,6 +99,29 @@ def test_a_crash_between_deliver_and_cursor_delivers_the_events_again(space: Spa
     recorder.failing.clear()
     outbox(space, recorder).deliver(recorder, steward(space))
     assert recorder.of("studio") == [*before, *range(1, last_seq(space) + 1)]
+
+
+def test_a_slow_subscriber_has_its_cursor_stored_between_events(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        space.put(f"f{number}", b"x")
+    monkeypatch.setattr(outboxes, "SAVE_EVERY_SECONDS", 0.0)
+    recorder = Recorder(failing={last_seq(space): KeyboardInterrupt()})
+    with pytest.raises(KeyboardInterrupt):
+        outbox(space, recorder).deliver(recorder, steward(space))
+    recorder.failing.clear()
+    outbox(space, recorder).deliver(recorder, steward(space))
+    assert recorder.of("studio") == list(range(1, last_seq(space) + 1))
+
+
+def test_a_tenant_whose_events_take_long_gives_way_to_others(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    space.put("a", b"1")
+    space.put("b", b"2")
+    monkeypatch.setattr(outboxes, "TURN_SECONDS", 0.0)
+    recorder = Recorder()
+    assert outbox(space, recorder).deliver(recorder, steward(space)) == 1
+    assert outbox(space, recorder).due(recorder.name)[0].seq == 1
 
 
 def test_a_cursor_that_another_moved_is_not_moved_again(space: Space) -> None:

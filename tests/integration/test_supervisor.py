@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ import pytest
 from gateway import config
 from gateway.daemon import open_deployment
 from gateway.domain.tenant import Role
+from gateway.testing.needs import need
 
 WAIT = 30.0
 COMMAND = [sys.executable, "-P", "-c", "from gateway.cli import main; main()"]
@@ -218,6 +220,30 @@ def test_sighup_replaces_every_child_and_fails_no_request(daemon: Daemon) -> Non
             thread.join()
     assert failures == []
     assert daemon.stop() == 0
+
+
+def make_certificate(folder: Path, name: str) -> None:
+    need("openssl")
+    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_sighup_takes_up_a_new_certificate(daemon: Daemon) -> None:
+    make_certificate(daemon.folder, "first")
+    daemon.file.write_text(CONFIG.replace("{dav:", "{tls: {cert: cert.pem, key: key.pem}, dav:"))
+    daemon.start()
+    parts = urlsplit(daemon.addresses["dav"])
+    assert parts.scheme == "https"
+
+    def served() -> str:
+        return ssl.get_server_certificate((parts.hostname or "", parts.port or 0), timeout=WAIT)
+
+    assert served() == (daemon.folder / "cert.pem").read_text()
+    make_certificate(daemon.folder, "second")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: served() == (daemon.folder / "cert.pem").read_text(), "the new certificate")
 
 
 def test_a_bad_configuration_on_sighup_leaves_the_old_children_at_work(daemon: Daemon) -> None:

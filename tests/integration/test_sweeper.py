@@ -11,6 +11,7 @@ from gateway.domain.errors import KuradoError
 from gateway.domain.upload import NO_CONDITIONS, Declared
 from gateway.service.leases import LEASE_MS, LeaseKeeper, LeaseLost
 from gateway.service.sweeper import COMMIT_MARGIN_MS, READ_GRACE_MS, Swept, boot_of
+from gateway.service.unit_of_work import Released
 from gateway.service.uploads import RESERVE_STEP
 from gateway.testing.space import Space, open_space
 
@@ -119,6 +120,17 @@ def test_a_released_blob_outlives_the_readers_that_may_have_opened_it(space: Spa
     assert space.services.sweeper.sweep_released() == 1
     assert space.services.sweeper.sweep_released() == 0
     assert len(keys(space)) == 1
+
+
+def test_a_released_blob_that_is_named_again_is_kept(space: Space) -> None:
+    node = space.put("a", b"kept").node
+    assert node.version is not None
+    released = Released(node.version.blob_id, node.tenant_id, 1, space.clock())
+    space.services.db.write(lambda tx: tx.blobs.release(released)).result()
+    space.clock.forward(READ_GRACE_MS / 1000)
+    assert space.services.sweeper.sweep_released() == 0
+    assert space.read("a") == b"kept"
+    assert space.services.db.read(lambda tx: tx.blobs.released(10)) == []
 
 
 def test_a_blob_that_a_copy_still_names_is_never_deleted(space: Space) -> None:
