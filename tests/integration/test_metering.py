@@ -16,6 +16,7 @@ from gateway.domain.events import Event
 from gateway.hooks import TrafficSample
 from gateway.service.traffic import TrafficMeter
 from gateway.service.usage import MARGIN_MS
+from gateway.testing.postgres import PostgresMissing, PostgresServer
 from gateway.testing.space import Clock, Space, open_space
 
 HOUR = 3_600_000
@@ -23,10 +24,29 @@ DAY = 24 * HOUR
 START = jst_midnight(date(2026, 10, 21)) + 90 * 60_000  # 01:30 JST on the first day of a billing month
 
 
-@pytest.fixture
-def space(tmp_path: Path) -> Iterator[Space]:
-    with open_space(tmp_path, plugins=["metering", "billing_export"], clock=Clock(START)) as opened:
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    try:
+        server = PostgresServer()
+    except PostgresMissing as missing:
+        pytest.skip(str(missing))
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def space(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Space]:
+    """A space with metering, on each of the databases."""
+    plugins, clock = ["metering", "billing_export"], Clock(START)
+    if request.param == "sqlite":
+        with open_space(tmp_path, plugins=plugins, clock=clock) as opened:
+            yield opened
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.new_database()
+    with open_space(tmp_path, plugins=plugins, clock=clock, database=url) as opened:
         yield opened
+    server.give_back(url)
 
 
 def deliver(space: Space) -> None:

@@ -259,3 +259,25 @@ def test_a_removed_tenant_keeps_its_name_and_gives_nothing_back(tmp_path: Path) 
             assert (tenant.state, tenant.used_bytes) == ("removed", 0)
             with pytest.raises(AlreadyExists):
                 restored.accounts.add_tenant("studio", "standard")
+
+
+def test_a_space_on_postgresql_is_restored_into_sqlite(tmp_path: Path) -> None:
+    from gateway.testing.postgres import PostgresMissing, PostgresServer
+
+    try:
+        server = PostgresServer()
+    except PostgresMissing as missing:
+        pytest.skip(str(missing))
+    try:
+        rng = random.Random(5)
+        with open_replicated(tmp_path, {"checkpoint_events": 10}, database=server.new_database()) as replicated:
+            for _ in range(60):
+                step(replicated.space, rng)
+                replicated.deliver()
+                replicated.job("keep")
+            source = picture(replicated.space.services)
+            with open_restored(tmp_path / "new", replicated.place, replicated.space.clock) as (services, report):
+                assert (report.lost, report.warnings) == ([], [])
+                same(source, picture(services))
+    finally:
+        server.close()
