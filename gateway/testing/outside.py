@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.testing.needs import find_program
-from gateway.testing.server import start_gateway
+from gateway.testing.server import RunningGateway, start_gateway
 
 NAMES = (
     "report.txt",
@@ -38,6 +38,7 @@ class Space:
     url: str
     user: str
     password: str
+    gateway: RunningGateway
 
     @property
     def host(self) -> str:
@@ -54,7 +55,7 @@ def running_space(folder: Path) -> Iterator[Space]:
     with start_gateway(folder) as gateway:
         # a password without blanks: netrc files of old programs cannot quote
         gateway.add_user(gateway.tenant, USER, PASSWORD, "owner")
-        yield Space(gateway.dav_url, USER, PASSWORD)
+        yield Space(gateway.dav_url, USER, PASSWORD, gateway)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -117,4 +120,26 @@ def test_the_drive_shows_the_quota_of_the_space(space: Space, tmp_path: Path) ->
         drive.mount()
         usage = shutil.disk_usage(drive.folder)
         assert 1_000_000 - 4096 < usage.used < 10_000_000  # in whole blocks
+        drive.unmount()
+
+
+def test_a_mount_survives_new_processes_of_the_gateway(space: Space, tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree", 60, seed=5)
+    before = set(space.gateway.pids("gate"))
+    with drive_on(space) as drive:
+        with ThreadPoolExecutor(1) as pool:
+            copying = pool.submit(
+                shutil.copytree, tmp_path / "tree", drive.folder / "kept", copy_function=shutil.copyfile
+            )
+            assert space.gateway.process is not None
+            space.gateway.process.send_signal(signal.SIGHUP)
+            copying.result(120)
+        while before & set(space.gateway.pids("gate")):
+            time.sleep(0.1)
+        (drive.folder / "kept" / "after").write_bytes(b"after")
+        drive.unmount()
+        drive.mount()
+        assert (drive.folder / "kept" / "after").read_bytes() == b"after"
+        (drive.folder / "kept" / "after").unlink()
+        assert tree_of(drive.folder / "kept") == tree_of(tmp_path / "tree")
         drive.unmount()
