@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.dav.provider import PerMemberLoop, SpaceCollection, SpaceFile
-from gateway.testing.dav_client import DavClient, FakeBody, open_dav
+from gateway.testing.dav_client import DavClient, FakeBody, lock_body, open_dav, propfind_body, proppatch_body
 
 
 @pytest.fixture
@@ -126,11 +126,22 @@ def test_propname_names_every_property_and_gives_no_value(dav: DavClient) -> Non
     assert all(one.text is None and not len(one) for one in found.values())
 
 
-@pytest.mark.parametrize("verb", ["PROPFIND", "PROPPATCH", "LOCK"])
-def test_a_doctype_is_refused_wherever_xml_is_read(dav: DavClient, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("PROPFIND", propfind_body("X:p")),
+        ("PROPPATCH", proppatch_body("<D:set><D:prop><X:p>&b;</X:p></D:prop></D:set>")),
+        ("PROPPATCH", proppatch_body("<D:set><D:prop><X:p>v</X:p></D:prop></D:set>")),
+        ("LOCK", lock_body("exclusive", "ann")),
+    ],
+)
+def test_a_doctype_is_refused_wherever_xml_is_read(dav: DavClient, verb: str, body: bytes) -> None:
     dav.put("/a", b"x")
-    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>'
-    assert dav.send(verb, "/a", bomb, Depth="0").status == 400
+    doctype = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>'
+    answer = dav.send(verb, "/a", doctype + body.removeprefix(b'<?xml version="1.0"?>'), Depth="0")
+    assert answer.status == 400
+    assert "DOCTYPE" in (answer.fact("message") or "")
+    assert dav.put("/a", b"y").status == 204
 
 
 # -- 8 ----------------------------------------------------------------------------------------------------------------
