@@ -70,3 +70,19 @@ class Account:
             ms=(time.perf_counter() - self._began) * 1000,
             remote=exchange.remote,
         )
+
+
+def log_malformed(request_id: str, status: int, remote: str) -> None:
+    """The line of what was no request: nothing of it is known."""
+    logs.access(
+        request_id=request_id,
+        tenant="",
+        user="",
+        verb="-",
+        path=(),
+        status=status,
+        bytes_in=0,
+        bytes_out=0,
+        ms=0.0,
+        remote=remote,
+    )

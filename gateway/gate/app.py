@@ -58,8 +58,7 @@ async def _serve(deployment: Deployment) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read"))
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
     front = Front(services, DavApp(services, DavSettings(hostnames=config.http.hostnames)), _front_settings(config))
     server = GateServer(front, _connection_limits(config))
     services.directory.refresh()

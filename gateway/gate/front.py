@@ -15,12 +15,12 @@ from gateway.domain.names import Path, parse_path
 from gateway.domain.tenant import Caller
 from gateway.exchange import Exchange, Headers, Reply
 from gateway.gate import limits
-from gateway.gate.accounting import Account
+from gateway.gate.accounting import Account, log_malformed
 from gateway.gate.auth import Authenticator, caller_of, with_challenge
 from gateway.gate.body import RequestBody
 from gateway.gate.connection import Ended, Request
 from gateway.gate.framing import METHODS, Malformed, Target
-from gateway.gate.proxies import Proxies, is_loopback
+from gateway.gate.proxies import Proxies
 from gateway.gate.sending import Sender
 from gateway.service.logins import SuspendedLogin
 from gateway.service.services import Services
@@ -61,7 +61,7 @@ class Front:
     async def __call__(self, request: Request) -> Ended:
         target = request.target
         if target is None:
-            return await refuse_malformed(request, request.malformed or Malformed(400, "the request is malformed"))
+            return await self._refuse(request, request.malformed or Malformed(400, "the request is malformed"))
         account = Account(self._services.traffic)
         body = RequestBody(
             request.connection,
@@ -73,7 +73,7 @@ class Front:
         )
         request.connection.body = body
         exchange = self._exchange(request, target, body)
-        reply = await self._answer(exchange, account)
+        reply = await self._answer(exchange, account, secure=self._is_secure(request, exchange))
         account.answered(exchange.method, reply.status)
         persist = self._persists(request, reply, body)
         status = reply.status
@@ -114,9 +114,9 @@ class Front:
             host=target.host,
         )
 
-    async def _answer(self, exchange: Exchange, account: Account) -> Reply:
+    async def _answer(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
         try:
-            return await self._route(exchange, account)
+            return await self._route(exchange, account, secure=secure)
         except SuspendedLogin as error:
             account.caller = caller_of(error.parts, exchange)
             return await self._app.refuse(exchange, account.caller, (), error)
@@ -128,31 +128,44 @@ class Front:
             log.exception("request failed", extra={"request_id": exchange.request_id})
             return internal_error(exchange)
 
-    async def _route(self, exchange: Exchange, account: Account) -> Reply:
+    async def _route(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
         if exchange.method not in METHODS:
             return Reply(501, {"Content-Type": "text/plain"}, b"this method is not known here\n")
         if exchange.raw_path in ROOTS:
-            return await self._route_root(exchange, account)
+            return await self._route_root(exchange, account, secure=secure)
         tenant, rest = split_tenant(exchange.raw_path)
-        caller = account.caller = await self._authenticator.caller(exchange, tenant, secure=self._is_secure(exchange))
+        caller = account.caller = await self._authenticator.caller(exchange, tenant, secure=secure)
         try:
             path = account.path = parse_path(rest)
         except KuradoError as error:
             return await self._app.refuse(exchange, caller, (), error)
         return await self._app.handle(exchange, caller, path, rest.endswith("/"))
 
-    async def _route_root(self, exchange: Exchange, account: Account) -> Reply:
+    async def _route_root(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
         """Windows asks OPTIONS of the root before it has a login (CLIENTS 2); ``GET /`` is a page for people."""
         anonymous = exchange.method == "OPTIONS" or (
             exchange.raw_path == "/" and exchange.method in ("GET", "HEAD") and "Authorization" not in exchange.headers
         )
         if not anonymous:
-            account.caller = await self._authenticator.caller(exchange, None, secure=self._is_secure(exchange))
+            account.caller = await self._authenticator.caller(exchange, None, secure=secure)
         return await self._app.handle_root(exchange, account.caller)
 
-    def _is_secure(self, exchange: Exchange) -> bool:
+    def _is_secure(self, request: Request, exchange: Exchange) -> bool:
         """Whether a password may have come this way: by TLS, from this machine, or because the operator allows it."""
-        return exchange.scheme == "https" or self._settings.allow_plain_login or is_loopback(exchange.remote)
+        if exchange.scheme == "https" or self._settings.allow_plain_login:
+            return True
+        return self._proxies.is_local(request.connection.address, exchange.headers)
+
+    async def _refuse(self, request: Request, malformed: Malformed) -> Ended:
+        """Answers what is no request, in plain text, and closes."""
+        sender = Sender(request.connection, http_1_0=False, head_only=False, persist=False, on_bytes=lambda _: None)
+        text = f"{malformed.reason}\n".encode()
+        request_id = new_request_id()
+        if self._settings.log_requests:
+            log_malformed(request_id, malformed.status, request.connection.address)
+        await sender.send(Reply(malformed.status, {"Content-Type": "text/plain; charset=utf-8"}, text), request_id)
+        await request.connection.linger()
+        return Ended(keep_alive=False)
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -181,6 +194,9 @@ class Front:
 
     async def _send_instead(self, sender: Sender, error: Exception, exchange: Exchange) -> int:
         if isinstance(error, KuradoError):
+            log.error(
+                "content cannot be sent", extra={"request_id": exchange.request_id, "reason": repr(error.__cause__)}
+            )
             reply = error_reply(error, exchange)
         else:
             log.error("answer failed", exc_info=error, extra={"request_id": exchange.request_id})
@@ -210,15 +226,6 @@ async def _skip(body: RequestBody) -> bool:
     except KuradoError:
         return False
     return True
-
-
-async def refuse_malformed(request: Request, malformed: Malformed) -> Ended:
-    """Answers what is no request, in plain text, and closes."""
-    sender = Sender(request.connection, http_1_0=False, head_only=False, persist=False, on_bytes=lambda _: None)
-    text = f"{malformed.reason}\n".encode()
-    await sender.send(Reply(malformed.status, {"Content-Type": "text/plain; charset=utf-8"}, text), new_request_id())
-    await request.connection.linger()
-    return Ended(keep_alive=False)
 
 
 def split_tenant(raw_path: str) -> tuple[str, str]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from gateway.exchange import Headers
 
+UNKNOWN = "unknown"
+
 
 class Proxies:
     """Only declared proxies are believed, and never about the host: Destination is decided by configuration."""
@@ -21,14 +23,14 @@ class Proxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def client(self, peer: str, headers: Headers) -> str:
-        """The client's address: the last one in X-Forwarded-For that is no trusted proxy."""
+        """The client's address: the last one in X-Forwarded-For that is no trusted proxy; UNKNOWN when a proxy that we
+        trust names something else than an address."""
         address = peer
         hops = ",".join(headers.getall("X-Forwarded-For", [])).split(",")
         while hops and self.trusts(address):
-            hop = hops.pop().strip()
-            if _parse(hop) is None:
-                break
-            address = hop
+            address = _without_port(hops.pop().strip()) or address
+            if _parse(address) is None:
+                return UNKNOWN
         return address
 
     def scheme(self, peer: str, headers: Headers, own: str) -> str:
@@ -39,10 +41,19 @@ class Proxies:
         word = said[-1].rpartition(",")[2].strip().lower() if said else ""
         return word if word in ("http", "https") else own
 
+    def is_local(self, peer: str, headers: Headers) -> bool:
+        """Whether the client is a program of this machine; not when a proxy says which scheme it forwards."""
+        if self.trusts(peer) and "X-Forwarded-Proto" in headers:
+            return False
+        parsed = _parse(self.client(peer, headers))
+        return parsed is not None and parsed.is_loopback
 
-def is_loopback(address: str) -> bool:
-    parsed = _parse(address)
-    return parsed is None or parsed.is_loopback  # no address: a unix socket
+
+def _without_port(hop: str) -> str:
+    """``192.0.2.1:1234`` and ``[2001:db8::1]:1234`` are what some proxies write."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
