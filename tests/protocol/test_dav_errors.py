@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from multidict import CIMultiDict
 from gateway.dav.errors import STATUS, error_reply, status_of
 from gateway.domain import errors
 from gateway.domain.errors import BackendUnavailable, KuradoError
+from gateway.domain.upload import Outcome, Verdict
 from gateway.exchange import Exchange
 from gateway.testing.dav_client import DavClient, FakeBody, open_dav
 
@@ -164,3 +166,55 @@ def test_a_cancelled_request_is_not_answered(dav: DavClient, monkeypatch: pytest
     monkeypatch.setattr(type(dav.space.services.files), "lookup", cancelled)
     with pytest.raises(asyncio.CancelledError):
         dav.get("/a")
+
+
+# -- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def judge(dav: DavClient, monkeypatch: pytest.MonkeyPatch, verdict: Verdict) -> None:
+    monkeypatch.setattr(dav.space.services.host, "content_verdicts", lambda *_: [verdict])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [("infected", 403), ("disallowed", 403), ("type-refused", 415), ("unscannable", 403)]
+)
+def test_refused_content_names_condition_policy_and_clause_and_is_recorded(
+    dav: DavClient, monkeypatch: pytest.MonkeyPatch, error: str, status: int
+) -> None:
+    dav.put("/a", b"old")
+    judge(dav, monkeypatch, Verdict(Outcome.REFUSE, "virus_scan", "SEC-02", "Eicar-Test-Signature", error))
+    answer = dav.put("/a", b"bad")
+    assert answer.status == status
+    assert answer.condition() == f"{{urn:kurado}}{error}"
+    assert [answer.fact(name) for name in ("policy", "clause", "message")] == [
+        "virus_scan",
+        "SEC-02",
+        "Eicar-Test-Signature",
+    ]
+    recorded = dav.space.services.refusals.recent()[0]
+    assert (recorded.code, recorded.policy, recorded.clause) == (error, "virus_scan", "SEC-02")
+    assert recorded.digest == hashlib.sha256(b"bad").hexdigest()
+    assert dav.get("/a").body == b"old"
+
+
+def test_held_content_is_listed_and_neither_read_nor_copied(dav: DavClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge(dav, monkeypatch, Verdict(Outcome.HOLD, "virus_scan", "", "the scanner is away"))
+    etag = dav.put("/a", b"wait").headers["ETag"]
+    found = dav.propfind("/a", "0", "D:getetag", "D:getcontentlength", "K:state").props()
+    assert [one.text for one in found.values()] == [etag, "4", "held"]
+    for answer in (dav.get("/a"), dav.copy("/a", "/b")):
+        assert (answer.status, answer.condition()) == (403, "{urn:kurado}held")
+    assert dav.send("HEAD", "/a").status == 403
+    assert dav.move("/a", "/c").status == 201
+    assert dav.get("/c").status == 403
+
+
+def test_facts_of_the_content_are_live_properties(dav: DavClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"image.width": "640", "camera": "<X & Y>", "not a name": "x"}
+    monkeypatch.setattr(dav.space.services.host, "describe", lambda *_: facts)
+    dav.put("/a.png", b"x")
+    found = dav.propfind("/a.png", "0", "K:image.width", "K:camera").props()
+    assert [one.text for one in found.values()] == ["640", "<X & Y>"]
+    names = dav.send("PROPFIND", "/a.png", b'<propfind xmlns="DAV:"><propname/></propfind>', Depth="0").props()
+    assert {"{urn:kurado}image.width", "{urn:kurado}camera"} <= set(names)
+    assert "{urn:kurado}not a name" not in names

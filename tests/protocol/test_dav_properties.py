@@ -166,7 +166,7 @@ def test_properties_of_one_node_have_a_bound(dav: DavClient) -> None:
     assert dav.propfind("/a.txt", "0", "X:r").missing()
 
 
-def test_ten_thousand_members_take_one_listing_query_a_page_and_none_a_member(
+def test_a_large_collection_takes_one_listing_query_a_page_and_none_a_member(
     dav: DavClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = dav.space.services.files
