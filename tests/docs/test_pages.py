@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway import cli
-from gateway.config import LEAVES
+from gateway import cli, pluginhost
+from gateway.config import LEAVES, PluginConfig
+from gateway.testing.inspection import make_context
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PLUGINS = ("quota", "content_policy", "virus_scan", "replication", "metering", "billing_export")
 OPERATING = ROOT / "docs" / "operating.md"
 
 
@@ -59,10 +61,21 @@ def commands(group: click.Command, words: tuple[str, ...] = ("kurado",)) -> Iter
         yield from commands(child, (*words, name))
 
 
-def test_every_command_is_documented_and_has_help() -> None:
+def plugin_commands(folder: Path) -> click.Group:
+    """The commands that the built-in plugins add."""
+    group = click.Group("kurado")
+    settings = {"replication": {"to": {"backend": "memory"}}}
+    choices = [PluginConfig(name, settings=settings.get(name, {})) for name in PLUGINS]
+    host = pluginhost.load(choices, lambda choice: make_context(choice.name, folder, choice.settings))
+    host.add_commands(group)
+    host.close()
+    return group
+
+
+def test_every_command_is_documented(tmp_path: Path) -> None:
     page = "\n".join(page.read_text("utf-8") for page in PAGES)
-    for words in commands(cli.cli):
-        assert re.search(rf"`?{re.escape(' '.join(words))}\b", page), words
+    for words in [*commands(cli.cli), *commands(plugin_commands(tmp_path))]:
+        assert re.search(rf"`{re.escape(' '.join(words))}\b", page), words
 
 
 def test_fragments_of_the_changelog_are_named_by_issue_and_kind() -> None:
