@@ -78,6 +78,15 @@ def test_every_command_is_documented(tmp_path: Path) -> None:
         assert re.search(rf"`{re.escape(' '.join(words))}\b", page), words
 
 
+@pytest.mark.parametrize("module", ["quota", "_scan_settings", "content_policy", "replication"])
+def test_every_setting_of_a_plugin_is_documented(module: str) -> None:
+    source = (ROOT / "plugins" / f"{module}.py").read_text("utf-8")
+    settings = re.findall(r"(?:take\(|_ms\(fields, )\"(\w+)\"", source)
+    assert settings
+    for name in settings:
+        assert f"`{name}`" in OPERATING.read_text("utf-8"), name
+
+
 def test_fragments_of_the_changelog_are_named_by_issue_and_kind() -> None:
     for fragment in (ROOT / "changes").iterdir():
         if fragment.name != "README.md":
