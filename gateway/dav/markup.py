@@ -136,7 +136,7 @@ def empty(name: str, known: Mapping[str, str]) -> str:
     namespace, local = split_clark(name)
     if not namespace:
         return f"<{local}/>"
-    prefix = known.get(namespace)
+    prefix = "xml" if namespace == XML_NAMESPACE else known.get(namespace)  # no other prefix may be bound to it
     if prefix:
         return f"<{prefix}:{local}/>"
     return f'<N:{local} xmlns:N="{escape_attribute(namespace)}"/>'

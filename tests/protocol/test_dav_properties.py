@@ -112,6 +112,13 @@ def test_allprop_with_include_adds_what_is_named(dav: DavClient) -> None:
     assert set(answer.missing()) == {"{DAV:}nope", "{DAV:}getetag"}
 
 
+def test_a_name_in_the_namespace_of_xml_itself_breaks_no_answer(dav: DavClient) -> None:
+    name = "{http://www.w3.org/XML/1998/namespace}p"
+    assert name in dav.propfind("/a.txt", "0", "xml:p").missing()
+    assert set_prop(dav, "<xml:p>v</xml:p>") == {name: 200}
+    assert dav.propfind("/a.txt", "0").props()[name].text == "v"
+
+
 def test_what_a_node_has_and_has_not_is_told_apart(dav: DavClient) -> None:
     answer = dav.propfind("/a.txt", "0", "D:getetag", "X:none", "D:quota-used-bytes")
     assert set(answer.props()) == {"{DAV:}getetag"}
