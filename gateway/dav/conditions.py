@@ -19,6 +19,7 @@ from gateway.domain.upload import Conditions
 from gateway.exchange import Exchange
 
 _TAGS = re.compile(r'\s*(?:,\s*)*((?:W/)?"[^"]*"|[^\s",]+)\s*(?:,|$)')
+_HALF_ESCAPED = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _PORTS = {"http": "80", "https": "443"}
 
@@ -148,6 +149,8 @@ def _own_path(url: str, exchange: Exchange, base: str, hostnames: Sequence[str])
         raise BadRequest("a destination is an absolute URL or an absolute path")
     if "?" in raw or "#" in raw:
         raise BadRequest("a destination has no query and no fragment; write %3F and %23 in names")
+    if _HALF_ESCAPED.search(raw):
+        raise BadRequest("a destination is percent-encoded; write %25 in names")
     try:
         raw.encode()
         rest = _below(raw, base)

@@ -88,6 +88,8 @@ def _work(request: DavRequest) -> Work:
     if request.exchange.method in ("COPY", "MOVE"):
         work.overwrite = parse_overwrite(request.exchange)
         work.destination = parse_destination(request.exchange, request.base, request.settings.hostnames)
+        if not work.destination:  # wsgidav would say that its parent is missing
+            raise Forbidden("the root of a space cannot be replaced")
     return work
 
 

@@ -90,6 +90,9 @@ def _clark(raw: str) -> tuple[str, str]:
     parts = raw.split(_SEPARATOR)
     if len(parts) == 1:
         return raw, ""
+    if "}" in parts[0]:
+        # no URI holds one (RFC 3986), and in Clark notation it would end the namespace early
+        raise BadRequest("the name of a namespace holds a brace")
     return f"{{{parts[0]}}}{parts[1]}", parts[2] if len(parts) > 2 else ""
 
 

@@ -1,7 +1,7 @@
 """The properties of a node as XML text (RFC 4918 section 15, RFC 4331, and facts of our own in ``urn:kurado``).
 
 Text is put together by hand: a listing of 10 000 members is built and sent a page at a time, and each value is either
-ours or was written by ``markup.write``. Prefixes D and K are declared on the multistatus element.
+ours or was written by ``markup.write``. Prefixes D, K and Z are declared on the multistatus element.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ WIN32_MODIFIED = f"{MICROSOFT}Win32LastModifiedTime"
 WIN32_TIMES = (f"{MICROSOFT}Win32CreationTime", f"{MICROSOFT}Win32LastAccessTime", WIN32_MODIFIED)
 WIN32 = (*WIN32_TIMES, f"{MICROSOFT}Win32FileAttributes")
 
-PREFIXES = {"DAV:": "D", KURADO: "K"}
+PREFIXES = {"DAV:": "D", KURADO: "K", "urn:schemas-microsoft-com:": "Z"}
+NAMESPACES = " ".join(f'xmlns:{prefix}="{namespace}"' for namespace, prefix in PREFIXES.items())
+_Z_BINDING = ' xmlns:Z="urn:schemas-microsoft-com:"'
 QUOTA = (f"{DAV}quota-available-bytes", f"{DAV}quota-used-bytes")
 WRITABLE_DAV = (f"{DAV}displayname", f"{DAV}getcontentlanguage")
 """RFC 4918 sections 15.2 and 15.3: these should not be protected; they are kept as dead properties."""
@@ -149,12 +151,11 @@ def value_of(name: str, node: Node, view: View) -> str | None:
     """The property as an element, or None where the node has none of that name."""
     if name == WIN32_MODIFIED and node.version and name in node.props:
         # Explorer shows this rather than getlastmodified; it must not go stale when others save the file
-        return (
-            f'<Z:Win32LastModifiedTime xmlns:Z="urn:schemas-microsoft-com:">{_modified(node)}</Z:Win32LastModifiedTime>'
-        )
+        return f"<Z:Win32LastModifiedTime>{_modified(node)}</Z:Win32LastModifiedTime>"
     dead = node.props.get(name)
     if dead is not None:
-        return dead
+        # bound on the multistatus already: Windows drops a folder whose listing grows too long (CLIENTS 7)
+        return dead.replace(_Z_BINDING, "", 1) if name in WIN32 else dead
     live = LIVE.get(name) or _NAMED.get(name)
     if live is not None:
         return live(node, view)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from gateway.dav.conditions import parse_depth
-from gateway.dav.errors import KURADO, XML_TYPE
+from gateway.dav.errors import XML_TYPE
 from gateway.dav.get import look
 from gateway.dav.markup import MAX_BODY, parse
-from gateway.dav.properties import Query, View, response, usage_of
+from gateway.dav.properties import NAMESPACES, Query, View, response, usage_of
 from gateway.dav.request import DavRequest
 from gateway.domain.errors import BadRequest, DepthNotAllowed, NotFound
 from gateway.domain.names import Path, sort_key
@@ -22,7 +22,7 @@ from gateway.service.results import Found
 PAGE = 1000
 MAX_NAMES = 256
 """Each is answered for each member: a small question may not have an endless answer."""
-OPENING = f'<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:" xmlns:K="{KURADO}">'
+OPENING = f'<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus {NAMESPACES}>'
 CLOSING = "</D:multistatus>"
 HEADERS = {"Content-Type": XML_TYPE, "Cache-Control": "no-cache"}
 ALLPROP = Query("allprop")
