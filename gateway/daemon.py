@@ -116,7 +116,7 @@ def open_deployment(
         leases = LeaseKeeper(
             db, boot_id=boot_id, role=role, host=host_id(config.data_dir), pid=os.getpid(), clock=clock
         )
-        closing.callback(_drop_quietly, leases)
+        closing.callback(lambda: _drop_quietly(leases, to_sweep=bool(services.uploads.unsettled)))
         return Deployment(config, db, store, host, services, boot_id, role, clock, leases, closing.pop_all())
 
 
@@ -222,9 +222,9 @@ def _plugin_context(
     )
 
 
-def _drop_quietly(leases: LeaseKeeper) -> None:
+def _drop_quietly(leases: LeaseKeeper, *, to_sweep: bool) -> None:
     try:
-        leases.drop()
+        leases.drop(to_sweep=to_sweep)
     except KuradoError as error:
         log.warning("the lease could not be given back; it lapses", extra={"reason": str(error)})
 

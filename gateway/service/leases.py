@@ -71,15 +71,19 @@ class LeaseKeeper:
             self._thread = threading.Thread(target=self._renew_for_ever, args=(on_lost,), name="lease", daemon=True)
             self._thread.start()
 
-    def drop(self) -> None:
-        """Gives the lease back with all that the process had reserved. Nothing of it may be in flight any more."""
+    def drop(self, *, to_sweep: bool = False) -> None:
+        """Gives the lease back with all that the process had reserved. Nothing can be committed any more.
+
+        ``to_sweep``: the process may have left blobs that no version names. The lease then ends and stays for the
+        sweeper, as if the process had died.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self.forget()
+        self.forget(to_sweep=to_sweep)
 
-    def forget(self) -> None:
+    def forget(self, *, to_sweep: bool = False) -> None:
         """The same, but the lease can be taken again."""
         with self._lock:
             if self.lease is None:
@@ -88,7 +92,10 @@ class LeaseKeeper:
 
             def give_back(tx: Tx) -> None:
                 tx.tenants.drop_reservations([self._boot_id])
-                tx.leases.remove(self._boot_id)
+                if to_sweep:
+                    tx.leases.renew(self._boot_id, 0)
+                else:
+                    tx.leases.remove(self._boot_id)
 
             self._db.write(give_back).result()
 

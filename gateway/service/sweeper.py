@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.blobstore import BlobStore
+from gateway.domain.errors import NotFound
 from gateway.service.unit_of_work import Database, Lease, Released, Tx
 
 READ_GRACE_MS = 60_000
@@ -183,14 +184,26 @@ class Sweeper:
     def unreferenced(self) -> list[tuple[str, int]]:
         """(key, size) of all blobs that no version names, that are not waiting for deletion, and whose process is
         over and was swept: for fsck. What a process left that has not been swept yet is the steward's next work."""
-        stored = [(info.key, info.size) for info in self._store.list()]
+        # processes begin and sweeps end while the store is listed: both looks count, and what is gone is no finding
         noted = self._db.read(self._noted)
-        return self._needless([blob for blob in stored if boot_of(blob[0]) not in noted])
+        stored = [(info.key, info.size) for info in self._store.list()]
+        noted |= self._db.read(self._noted)
+        needless = self._needless([blob for blob in stored if boot_of(blob[0]) not in noted])
+        return [blob for blob in needless if self._is_stored(blob[0])]
+
+    def _is_stored(self, key: str) -> bool:
+        try:
+            self._store.stat(key)
+        except NotFound:
+            return False
+        return True
 
     def forgotten(self) -> list[str]:
         """The names of staged files whose process is over and was swept: for fsck."""
         noted = self._db.read(self._noted)
-        return [name for name in self.staged() if boot_of(name) not in noted]
+        staged = self.staged()
+        noted |= self._db.read(self._noted)
+        return [name for name in staged if boot_of(name) not in noted and (self._staging / name).exists()]
 
     def _noted(self, tx: Tx) -> set[str]:
         now = self._clock()

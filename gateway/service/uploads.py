@@ -77,6 +77,8 @@ class Uploads:
         self.settling = settling
         self.ids = ids
         self.settings = settings
+        self.unsettled: set[int] = set()
+        """Uploads that may have left a blob which no version names: a process that ends with any must be swept."""
 
     def open(self, caller: Caller, path: Path, declared: Declared, conditions: Conditions) -> Upload:
         """Admits an upload, before any byte of its body (DESIGN section 3, step 1).
@@ -219,16 +221,7 @@ class Upload:
             state, reason = self._judge(staged)
             facts = self._uploads.host.describe(self.info, staged)
             version = self._version(staged, state, reason, facts)
-            self._publish_blob(version)
-            try:
-                placed = self._commit(version)
-            except BackendUnavailable:
-                # the database may have committed before it went away: only the sweeper can tell, later
-                raise
-            except KuradoError:
-                self._forget_blob(version)
-                raise
-            return placed
+            return self._publish_and_commit(version)
         finally:
             self.abort()
 
@@ -306,11 +299,24 @@ class Upload:
         if info.size != version.size:
             raise IncompleteBody("the storage took fewer bytes than it was given")
 
-    def _forget_blob(self, version: Version) -> None:
-        # what this cannot delete, the sweeper finds unreferenced under our boot id once the lease has lapsed
-        if version.blob_id:
+    def _publish_and_commit(self, version: Version) -> Placed:
+        """While the upload is in ``unsettled``, the store may hold a blob that no version names."""
+        unsettled = self._uploads.unsettled
+        unsettled.add(self.id)
+        try:
+            self._publish_blob(version)
+            placed = self._commit(version)
+        except BackendUnavailable:
+            # the database may have committed before it went away: only the sweeper can tell, later
+            raise
+        except KuradoError:
             with contextlib.suppress(KuradoError):
-                self._uploads.store.delete(version.blob_id)
+                if version.blob_id:
+                    self._uploads.store.delete(version.blob_id)
+                unsettled.discard(self.id)
+            raise
+        unsettled.discard(self.id)
+        return placed
 
     def _commit(self, version: Version) -> Placed:
         """ONE transaction: conditions and locks again, usage against the limit, version, node and event."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.domain.errors import KuradoError
+from gateway.domain.errors import BackendUnavailable, KuradoError
 from gateway.domain.upload import NO_CONDITIONS, Declared
 from gateway.service.leases import LEASE_MS, LeaseKeeper, LeaseLost
 from gateway.service.sweeper import COMMIT_MARGIN_MS, READ_GRACE_MS, Swept, boot_of
@@ -144,3 +145,35 @@ def test_a_blob_that_a_copy_still_names_is_never_deleted(space: Space) -> None:
     space.clock.forward(READ_GRACE_MS / 1000)
     assert space.services.sweeper.sweep_released() == 1
     assert keys(space) == set()
+
+
+def test_a_process_that_ends_not_knowing_what_became_of_a_commit_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_space(tmp_path) as space:
+        write = space.services.db.write
+
+        def committed_and_lost(work: Any, tenant_id: int | None = None) -> Any:
+            write(work, tenant_id).result()
+            raise BackendUnavailable("the database went away while it committed")
+
+        monkeypatch.setattr(space.services.db, "write", committed_and_lost)
+        with pytest.raises(BackendUnavailable):
+            space.put("a", b"committed all the same")
+        monkeypatch.undo()
+        assert space.read("a") == b"committed all the same"
+
+        def lost(work: Any, tenant_id: int | None = None) -> Any:
+            raise BackendUnavailable("the database went away before it committed")
+
+        monkeypatch.setattr(space.services.db, "write", lost)
+        with pytest.raises(BackendUnavailable):
+            space.put("b", b"not committed")
+        monkeypatch.undo()
+        assert len(keys(space)) == 2
+        clock = space.clock
+    with open_space(tmp_path, clock=clock) as space:
+        assert len(keys(space)) == 2
+        assert space.services.sweeper.sweep_lapsed().blobs == 1
+        assert space.read("a") == b"committed all the same"
+        assert list(space.services.fsck.run()) == []
