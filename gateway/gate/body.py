@@ -45,7 +45,7 @@ class RequestBody:
         self.received = 0
         self._line = line
         self._stream = stream
-        self._expects = expects
+        self._expects = expects and length != 0
         self._clock = clock
         self.on_bytes = on_bytes
 
@@ -82,11 +82,11 @@ class RequestBody:
 
     async def next(self) -> bytes:
         """The next bytes, b"" at the end; IncompleteBody."""
-        if self.is_expected:
-            self._line.write(CONTINUE)
-        self._expects = False
+        wanted, self._expects = self.is_expected, False
         self.waiting_since = self._clock()
         try:
+            if wanted:
+                self._line.write(CONTINUE)
             block = await self._stream.read(BLOCK) if self.length != 0 else b""
         except Exception as error:
             # a broken line, a malformed chunk, too slow: the parser's errors have no common base

@@ -124,6 +124,13 @@ def test_continue_is_sent_when_the_body_is_wanted(gateway: RunningGateway) -> No
         assert line.answer().body == b"hello"
 
 
+def test_an_empty_body_needs_no_continue_and_keeps_the_connection(gateway: RunningGateway) -> None:
+    with RawLine(gateway.address) as line:
+        for _ in range(2):
+            line.send(head("PUT", "empty", "Content-Length: 0", "Expect: 100-continue"))
+            assert line.answer().status in (201, 204)
+
+
 def test_a_body_that_came_without_waiting_needs_no_continue(gateway: RunningGateway) -> None:
     with RawLine(gateway.address) as line:
         line.send(head("PUT", "eager", "Content-Length: 5", "Expect: 100-continue") + b"hello")
