@@ -230,6 +230,21 @@ def test_a_name_that_no_space_can_hold_is_refused_as_a_destination_too(dav: DavC
     assert dav.get("/a").status == 200
 
 
+def test_a_destination_with_half_an_escape_is_refused_like_such_a_path(dav: DavClient) -> None:
+    dav.put("/a", b"x")
+    for name in ("100%", "%zz", "%4"):
+        assert dav.move("/a", f"/{name}").status == 400
+    assert dav.get("/a").status == 200
+
+
+def test_the_space_itself_is_no_destination(dav: DavClient) -> None:
+    dav.put("/a", b"x")
+    for verb in ("COPY", "MOVE"):
+        for url in (dav.url, f"{dav.url}/"):
+            assert dav.send(verb, "/a", Destination=url).status == 403
+    assert dav.get("/a").status == 200
+
+
 # -- 11 ---------------------------------------------------------------------------------------------------------------
 
 

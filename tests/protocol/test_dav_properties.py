@@ -135,6 +135,7 @@ def test_what_a_node_has_and_has_not_is_told_apart(dav: DavClient) -> None:
         b'<D:propfind xmlns:D="DAV:"><D:allprop/><D:propname/></D:propfind>',
         b'<D:propfind xmlns:D="DAV:"><D:prop/><D:prop/></D:propfind>',
         b'<D:propfind xmlns:D="DAV:"><D:prop><X:p xmlns:X=""/></D:prop></D:propfind>',
+        b'<D:propfind xmlns:D="DAV:"><D:prop><X:p xmlns:X="u:}p"/></D:prop></D:propfind>',
         b'<?xml version="1.0" encoding="no-such"?><a/>',
         b"\xff\xfe\x00",
         b"\x00",
@@ -160,6 +161,12 @@ def test_a_body_above_a_mebibyte_is_413(dav: DavClient, verb: str) -> None:
 )
 def test_an_update_that_names_no_property_is_400(dav: DavClient, inner: str) -> None:
     assert dav.proppatch("/a.txt", inner).status == 400
+
+
+def test_a_namespace_that_no_uri_could_be_is_refused_and_kept_nowhere(dav: DavClient) -> None:
+    before = dav.propfind("/a.txt", "0").body
+    assert dav.proppatch("/a.txt", '<D:set><D:prop><X:p xmlns:X="u:}p">v</X:p></D:prop></D:set>').status == 400
+    assert dav.propfind("/a.txt", "0").body == before
 
 
 def test_proppatch_of_nothing_is_404(dav: DavClient) -> None:
