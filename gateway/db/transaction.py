@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.db.repositories.acts import Acts, Documents
 from gateway.db.repositories.blobs import Blobs
 from gateway.db.repositories.events import Events
 from gateway.db.repositories.leases import Leases
@@ -15,7 +16,9 @@ from gateway.db.repositories.users import Users
 from gateway.db.session import Session
 from gateway.db.usage import UsageRepository as Usages
 from gateway.service.unit_of_work import (
+    ActRepository,
     BlobRepository,
+    DocumentRepository,
     EventRepository,
     LeaseRepository,
     LockRepository,
@@ -45,3 +48,5 @@ class Transaction:
         self.policies: PolicyRepository = Policies(session)
         self.system: SystemRepository = Systems(session)
         self.usage: UsageRepository = Usages(session)
+        self.acts: ActRepository = Acts(session)
+        self.documents: DocumentRepository = Documents(session)

@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from gateway.domain.acts import Act
+from gateway.domain.contract.documents import Document
 from gateway.domain.events import Event
 from gateway.domain.lock import Lock
 from gateway.domain.names import Path
@@ -386,6 +388,30 @@ class UsageRepository(UsageLedger, Protocol):
         """Records whose time lies in [start, end), in order."""
 
 
+class ActRepository(Protocol):
+    """The one chain of acts (RULES P-6). Nothing in it is ever changed."""
+
+    def append(self, act: Act) -> Act:
+        """Stores an act in the next place of the chain and moves ``system.revision``."""
+
+    def count(self) -> int:
+        """How many acts were ever recorded: one tiny read, what caches compare."""
+
+    def after(self, seq: int, limit: int = ...) -> list[Act]: ...
+    def of_subject(self, subject: str) -> list[Act]: ...
+    def of_tenant(self, tenant_id: int) -> list[Act]: ...
+
+
+class DocumentRepository(Protocol):
+    def add(self, document: Document) -> None: ...
+    def of_contract(self, contract: str) -> list[Document]: ...
+    def put_customer(self, contract: str, data: Mapping[str, str], now: int) -> str:
+        """Stores a new version of a customer's data; returns its digest. Earlier ones stay (CUS-01)."""
+
+    def customer(self, contract: str) -> Mapping[str, str]:
+        """The newest version; empty when there is none."""
+
+
 class Tx(Protocol):
     """One transaction: the repositories that work in it."""
 
@@ -400,6 +426,8 @@ class Tx(Protocol):
     policies: PolicyRepository
     system: SystemRepository
     usage: UsageRepository
+    acts: ActRepository
+    documents: DocumentRepository
 
 
 class Database(Protocol):

@@ -125,6 +125,8 @@ def test_a_failing_migration_changes_nothing(url: str, tmp_path: Path, monkeypat
     (place / "versions").mkdir(parents=True)
     (place / "env.py").write_text((schema.MIGRATIONS / "env.py").read_text())
     first = (schema.MIGRATIONS / "versions" / "0001_first.py").read_text()
+    for file in (schema.MIGRATIONS / "versions").glob("0*.py"):
+        (place / "versions" / file.name).write_text(file.read_text())
     (place / "versions" / "0001_first.py").write_text(first.replace("    _meta()\n", "    raise RuntimeError\n"))
     monkeypatch.setattr(schema, "MIGRATIONS", place)
     with pytest.raises(RuntimeError):

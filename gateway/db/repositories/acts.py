@@ -1,0 +1,94 @@
+"""Acts in their chain, documents in writing, and customers' data by version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.db.repositories.system import Systems, count
+from gateway.db.rows import storable, to_json
+from gateway.db.session import Row, Session
+from gateway.domain.acts import GENESIS, Act, chained
+from gateway.domain.contract.documents import Document
+
+_COUNTER = "acts"
+_COLUMNS = (
+    "subject, kind, at, actor, role, rule, tenant_id, ground, before_state, after_state, data, seq, previous, digest"
+)
+_DOCUMENT = "id, contract, kind, received_at, carrier, passed_on, digest, title, registered_at, registered_by"
+
+
+class Acts:
+    def __init__(self, session: Session) -> None:
+        self._s = session
+        self._system = Systems(session)
+
+    def append(self, act: Act) -> Act:
+        # the counter's row is held until the commit: two writers on a shared database cannot take the same place
+        seq = count(self._s, _COUNTER)
+        previous = self._s.scalar("SELECT digest FROM acts WHERE seq = ?", seq - 1) or GENESIS
+        one = chained(_storable(act), seq, previous)
+        self._s.run(
+            f"INSERT INTO acts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            one.subject, one.kind, one.at, one.actor, one.role, one.rule, one.tenant_id, one.ground, one.before,
+            one.after, to_json(dict(one.data)), one.seq, one.previous, one.digest,
+        )  # fmt: skip
+        self._system.bump()
+        return one
+
+    def count(self) -> int:
+        return int(self._s.scalar("SELECT value FROM counters WHERE name = ?", _COUNTER) or 0)
+
+    def after(self, seq: int, limit: int = 10_000) -> list[Act]:
+        rows = self._s.rows(f"SELECT {_COLUMNS} FROM acts WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+        return [_act(row) for row in rows]
+
+    def of_subject(self, subject: str) -> list[Act]:
+        return [_act(row) for row in self._s.rows(f"SELECT {_COLUMNS} FROM acts WHERE subject = ? ORDER BY seq", subject)]
+
+    def of_tenant(self, tenant_id: int) -> list[Act]:
+        sql = f"SELECT {_COLUMNS} FROM acts WHERE tenant_id = ? ORDER BY seq"
+        return [_act(row) for row in self._s.rows(sql, tenant_id)]
+
+
+class Documents:
+    def __init__(self, session: Session) -> None:
+        self._s = session
+
+    def add(self, document: Document) -> None:
+        self._s.run(
+            f"INSERT INTO documents ({_DOCUMENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            document.id, document.contract, document.kind, document.received_at, document.carrier, document.passed_on,
+            document.digest, storable(document.title), document.registered_at, document.registered_by,
+        )  # fmt: skip
+
+    def of_contract(self, contract: str) -> list[Document]:
+        rows = self._s.rows(f"SELECT {_DOCUMENT} FROM documents WHERE contract = ? ORDER BY id", contract)
+        return [Document(*row) for row in rows]
+
+    def put_customer(self, contract: str, data: Mapping[str, str], now: int) -> str:
+        text = json.dumps(dict(data), ensure_ascii=False, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        last = self._s.scalar("SELECT MAX(version) FROM customers WHERE contract = ?", contract) or 0
+        sql = "INSERT INTO customers (contract, version, at, digest, data) VALUES (?, ?, ?, ?, ?)"
+        self._s.run(sql, contract, int(last) + 1, now, digest, text)
+        return digest
+
+    def customer(self, contract: str) -> Mapping[str, str]:
+        sql = "SELECT data FROM customers WHERE contract = ? ORDER BY version DESC LIMIT 1"
+        text = self._s.scalar(sql, contract)
+        found: dict[str, str] = json.loads(text) if text else {}
+        return found
+
+
+def _storable(act: Act) -> Act:
+    data: dict[str, Any] = json.loads(storable(to_json(dict(act.data))))
+    values = {name: getattr(act, name) for name in Act.__dataclass_fields__}
+    texts = {name: storable(value) for name, value in values.items() if isinstance(value, str)}
+    return Act(**{**values, **texts, "data": data})
+
+
+def _act(row: Row) -> Act:
+    return Act(*row[:10], data=json.loads(row[10]), seq=row[11], previous=row[12], digest=row[13])
