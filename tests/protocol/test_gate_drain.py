@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.testing.needs import need
-from gateway.testing.rawhttp import Answer, LineClosed, RawLine, ask, basic
+from gateway.testing.rawhttp import Answer, RawLine, ask, basic
 from gateway.testing.server import LOGIN, PASSWORD, RunningGateway, start_gateway
 
 LOGIN_LINE = basic(LOGIN, PASSWORD)
@@ -122,46 +119,3 @@ def test_a_stop_books_the_last_traffic(gateway: RunningGateway) -> None:
     assert put(gateway, "last", bytes(12_345)).status == 201
     gateway.stop()
     assert traffic_of(gateway)[0] == 12_345
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    need("openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(key), "-out", str(cert)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
-
-
-def test_over_tls_bodies_of_any_size_pass_both_ways(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    cert, key = certificate
-    config = {"listen": {"tls": {"cert": str(cert), "key": str(key)}}}
-    context = ssl.create_default_context(cafile=str(cert))
-    with start_gateway(tmp_path, config=config) as gateway:
-        for size in (0, 5000, 131_073, 5_000_000):
-            body = random.Random(size).randbytes(size)
-            with RawLine(gateway.address, 60) as line:
-                line.socket = context.wrap_socket(line.socket, server_hostname="localhost")
-                line.send(head("PUT", "secret", f"Content-Length: {size}") + body)
-                assert line.answer().status in (201, 204)
-                line.send(head("GET", "secret"))
-                assert line.answer().body == body
-                line.send(head("PUT", "x/y", "Content-Length: 600000") + bytes(600_000))
-                assert line.answer().status == 409
-        with RawLine(gateway.address) as plain, pytest.raises(LineClosed):
-            plain.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            plain.answer()
-        with RawLine(gateway.address) as cut:
-            cut.socket = context.wrap_socket(cut.socket, server_hostname="localhost")
-            cut.send(head("PUT", "cut", "Content-Length: 600000") + bytes(300_000))
-        with RawLine(gateway.address) as line:
-            line.socket = context.wrap_socket(line.socket, server_hostname="localhost")
-            line.send(head("GET", "cut"))
-            assert line.answer().status == 404
