@@ -288,7 +288,7 @@ def repair_after_crash(deployment: Deployment) -> list[str]:
     swept = sweeper.drop_lapsed()
     done = []
     if ended or swept.boots:
-        done.append(f"{max(ended, swept.boots)} processes had ended without stopping cleanly")
+        done.append(f"{ended or swept.boots} processes had ended without stopping cleanly")
     if swept.reservations:
         done.append(f"{swept.reservations} reservations of quota given back")
     if swept.staged:
