@@ -25,12 +25,15 @@ NAMES = ("a", "b", "写真", "e\u0301", "x y")
 def step(space: Space, rng: random.Random) -> None:
     """One random change of the space, or of its accounts; refused ones change nothing."""
     services, caller = space.services, space.caller
-    paths = [(name,) for name in NAMES] + [(one, two) for one in NAMES[:3] for two in NAMES]
-    path, other = rng.choice(paths), rng.choice(paths)
+    folders, files = there(space)
+    free = (*rng.choice(folders), rng.choice(NAMES))
+    path = rng.choice(folders + files * 2)
+    other = rng.choice([free, free, *files, *folders])
+    file = rng.choice([free, *files])
     actions: list[Any] = [
-        lambda: services.files.make_collection(caller, path),
-        lambda: space.put("/".join(path), rng.randbytes(rng.choice([0, 1, 100, 5000]))),
-        lambda: space.put("/".join(path), rng.randbytes(10)),
+        lambda: services.files.make_collection(caller, free),
+        lambda: space.put("/".join(free), rng.randbytes(rng.choice([0, 1, 100, 5000]))),
+        lambda: space.put("/".join(file), rng.randbytes(10)),
         lambda: services.files.delete(caller, path),
         lambda: services.files.move(caller, path, other),
         lambda: services.files.copy(caller, path, other),
@@ -43,13 +46,28 @@ def step(space: Space, rng: random.Random) -> None:
         lambda: services.accounts.set_disabled("studio", f"user{rng.randrange(5)}", rng.random() < 0.5),
         lambda: services.accounts.set_role("studio", f"user{rng.randrange(5)}", rng.choice(list(Role))),
         lambda: services.accounts.set_plan("studio", quota_bytes=rng.choice([None, 10**9])),
-        lambda: hold(space, path, rng),
+        lambda: hold(space, file, rng),
+        lambda: hold(space, file, rng),
         lambda: judge(space, rng),
     ]
     try:
         rng.choice(actions)()
     except KuradoError:
         return
+
+
+def there(space: Space) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Paths of all collections (the root first, and at most three levels) and of all files."""
+
+    def look(tx: Any) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+        nodes = tx.nodes.subtree(space.caller.tenant.root_id)
+        paths = [(node, tx.nodes.path_of(node.id)) for node in nodes]
+        return (
+            [path for node, path in paths if node.is_collection and len(path) < 3],
+            [path for node, path in paths if not node.is_collection],
+        )
+
+    return space.services.db.read(look)
 
 
 def hold(space: Space, path: tuple[str, ...], rng: random.Random) -> None:
@@ -80,7 +98,7 @@ def same(source: dict[str, Any], restored: dict[str, Any]) -> None:
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32), changes=st.integers(1, 60), checkpoint=st.sampled_from([3, 17, 1000]))
+@given(seed=st.integers(0, 2**32), changes=st.integers(1, 90), checkpoint=st.sampled_from([3, 17, 1000]))
 def test_whatever_happened_at_the_source_a_restore_gives_the_same_spaces(
     tmp_path_factory: pytest.TempPathFactory, seed: int, changes: int, checkpoint: int
 ) -> None:
