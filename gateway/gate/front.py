@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from gateway.dav.errors import error_reply, internal_error
 from gateway.domain.errors import KuradoError, NotFound
+from gateway.domain.ids import new_request_id
 from gateway.domain.names import Path, parse_path
 from gateway.domain.tenant import Caller
 from gateway.exchange import Exchange, Headers, Reply
@@ -235,8 +235,3 @@ def split_tenant(raw_path: str) -> tuple[str, str]:
         raise NotFound("there is nothing at this path")
     tenant, slash, rest = raw_path.removeprefix("/dav/").partition("/")
     return tenant, slash + rest or "/"
-
-
-def new_request_id() -> str:
-    """Names one request in logs and answers."""
-    return secrets.token_hex(8)

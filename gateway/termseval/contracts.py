@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.domain.calendar import parse_date, parse_time, parse_when
 from gateway.domain.contract import ending, fees, invoicing, maintenance, notices
 from gateway.domain.contract.values import RuleError
+from gateway.domain.terms import TaxRate
 from gateway.termseval.values import (
     Answer,
     Input,
@@ -161,7 +162,7 @@ def invoices(given: Input) -> Answer:
     account = invoicing.Account(
         read_terms(given),
         read_history(given),
-        [invoicing.TaxRate(parse_date(one["from"]), one["bp"]) for one in given["tax_rates"]],
+        [TaxRate(parse_date(one["from"]), one["bp"]) for one in given["tax_rates"]],
         (parse_date(cancelled["received_on"]), parse_date(cancelled["last_day"])) if cancelled else None,
         [invoicing.Credit(parse_date(one["accepted_on"]), money(one["amount"])) for one in given.get("credits") or ()],
         given.get("stub_charge") or "none",

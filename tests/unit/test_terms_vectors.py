@@ -17,9 +17,10 @@ from gateway.domain.contract import sla
 from gateway.domain.contract.ending import cancellation
 from gateway.domain.contract.fees import FeeHistory, Upgrade
 from gateway.domain.contract.intervals import Interval, cut, merge
-from gateway.domain.contract.invoicing import Account, Credit, TaxRate, invoices
+from gateway.domain.contract.invoicing import Account, Credit, invoices
 from gateway.domain.contract.term import ContractTerms, State
 from gateway.domain.contract.values import Channel, PlanFees
+from gateway.domain.terms import TaxRate
 from gateway.termseval import FUNCTIONS, evaluate, evaluate_lines
 
 VECTORS = Path(__file__).parent.parent / "vectors"

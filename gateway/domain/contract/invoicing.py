@@ -12,6 +12,7 @@ from gateway.domain.contract.fees import FeeHistory
 from gateway.domain.contract.notices import earliest_event
 from gateway.domain.contract.term import ContractTerms
 from gateway.domain.contract.values import PlanFees, RuleError
+from gateway.domain.terms import TaxRate
 
 ALWAYS_SHOWN = frozenset(("initial_fee", "monthly_fee"))
 UNTAXED = frozenset(("early_termination",))
@@ -43,12 +44,6 @@ class Invoice:
     @property
     def total(self) -> int:
         return sum(line.amount for line in self.lines) + self.tax
-
-
-@dataclass(frozen=True, slots=True)
-class TaxRate:
-    since: date
-    basis_points: int
 
 
 @dataclass(slots=True)
