@@ -123,6 +123,38 @@ def test_whatever_happened_at_the_source_a_restore_gives_the_same_spaces(
     shutil.rmtree(folder)
 
 
+def test_held_versions_and_those_before_them_come_back_through_every_verdict(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    with open_replicated(tmp_path) as replicated:
+        space, holds = replicated.space, replicated.space.services.holds
+        for name in ("held", "twice", "released", "marked", "rejected", "overwritten"):
+            space.put(name, rng.randbytes(50))
+            hold(space, (name,), rng)
+        for name in ("twice", "new", "refused"):
+            hold(space, (name,), rng)
+        space.put("overwritten", b"clean again")
+        node = {node.name: node for node in holds.pending()}
+        assert len(node) == 7
+        bad = Verdict(Outcome.REFUSE, policy="test", reason="bad", error="infected")
+        assert holds.release(node["released"])
+        assert holds.release(node["marked"], VersionState.MARKED, "odd")
+        assert holds.reject(node["rejected"], bad)
+        assert holds.reject(node["refused"], bad)
+        replicated.deliver()
+        replicated.job("keep")
+        source = picture(space.services)
+        kept = {name: one[1] for name, one in source["studio"]["nodes"].items()}
+        assert [name for name, previous in kept.items() if previous] == ["held", "twice"]
+        with open_restored(tmp_path / "new", replicated.place, space.clock) as (services, report):
+            assert (report.lost, report.warnings) == ([], [])
+            same(source, picture(services))
+            restored = {node.name: node for node in services.holds.pending()}
+            assert services.holds.reject(restored["twice"], bad)
+            assert source["studio"]["nodes"]["twice"][1] == services.db.read(
+                lambda tx: tx.nodes.get(restored["twice"].id).version
+            )
+
+
 def test_a_restored_gateway_goes_on_serving_metering_and_replicating(tmp_path: Path) -> None:
     with open_replicated(tmp_path) as replicated:
         replicated.space.put("a", b"x" * 1000)
