@@ -24,8 +24,8 @@ _FAR_FUTURE = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a subscriber has come in a tenant's log; ``oldest_at`` is the time of its first unhandled event, ``files``
-    how many the tenant has now."""
+    """How far a subscriber has come in a tenant's log; ``oldest_at`` is the time of its first unhandled event,
+    ``files`` how many the tenant has now."""
 
     tenant_id: int
     tenant: str

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.billing import HOUR_MS, Figures, decimal, lines_of, total, unit_name
@@ -71,6 +71,7 @@ prices = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(figures, prices)
 def test_amounts_are_the_exact_product_cut_once_and_consumed_quantities_add_up(used: Figures, price: Price) -> None:
     lines = [line for line in lines_of(MONTH, used, plan(price), terms(), demo=False) if line.meter == price.meter]
@@ -80,6 +81,7 @@ def test_amounts_are_the_exact_product_cut_once_and_consumed_quantities_add_up(u
     assert sum(line.consumed for line in lines) == used.measured(price.meter)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**30), 10**30), st.integers(1, 10**18))
 def test_a_shown_quantity_is_cut_and_never_in_exponents(quantity: int, per: int) -> None:
     text = decimal(quantity, per)
@@ -87,6 +89,7 @@ def test_a_shown_quantity_is_cut_and_never_in_exponents(quantity: int, per: int)
     assert 0 <= abs(Fraction(quantity, per)) - abs(Fraction(Decimal(text))) < Fraction(1, 10**12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(Figures, byte_ms=st.integers(0, 99), peak_bytes=st.integers(0, 99), end_bytes=st.integers())))
 def test_spans_add_up_to_their_sum_with_the_last_end_and_the_highest_peak(parts: list[Figures]) -> None:
     sum_of = total(parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.calendar import (
@@ -76,6 +76,7 @@ def calendars(draw: st.DrawFn) -> BillingCalendar:
     return BillingCalendar(start, draw(start_days), changes)
 
 
+@settings(deadline=None)
 @given(calendars())
 def test_a_walk_day_by_day_meets_no_gap_and_no_overlap(calendar: BillingCalendar) -> None:
     try:
@@ -93,6 +94,7 @@ def test_a_walk_day_by_day_meets_no_gap_and_no_overlap(calendar: BillingCalendar
         assert period.ends_at == jst_midnight(day)
 
 
+@settings(deadline=None)
 @given(calendars())
 def test_months_start_on_the_start_day_or_on_the_last_day_of_a_month_without_it(calendar: BillingCalendar) -> None:
     allowed = {calendar.start_day, *(change.new_day for change in calendar.changes)}
@@ -107,6 +109,7 @@ def test_months_start_on_the_start_day_or_on_the_last_day_of_a_month_without_it(
     assert calendar.anchor == next(p.start for p in calendar.periods() if p.kind is PeriodKind.MONTH)
 
 
+@settings(deadline=None)
 @given(days, start_days)
 def test_without_changes_there_is_at_most_one_stub_and_no_bridge(start: date, day: int) -> None:
     kinds = [period.kind for period in BillingCalendar(start, day).until(start + timedelta(days=500))]
@@ -141,6 +144,7 @@ def test_the_calendar_of_years_ends_without_an_error() -> None:
     assert last.end == date.max
 
 
+@settings(deadline=None)
 @given(st.integers(0, 4_000_000_000_000))
 def test_an_instant_belongs_to_the_jst_day_that_holds_it(at: int) -> None:
     day = jst_date(at)

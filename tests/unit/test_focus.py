@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.billing import Figures, Statement, lines_of
@@ -145,6 +145,7 @@ figures = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(figures, max_size=3), st.booleans(), st.sampled_from(list(PeriodKind)))
 def test_every_export_is_a_valid_focus_dataset(parts: list[Figures], demo: bool, kind: PeriodKind) -> None:
     statements = [statement(used, demo=demo, kind=kind) for used in parts]
