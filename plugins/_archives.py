@@ -143,9 +143,13 @@ def examine_once(file: BinaryIO, limits: ArchiveLimits) -> Archive:
 
 @dataclass
 class _Look:
+    """``claimed``: what the archives say that they unpack to. It never makes a bomb alone, but a large bomb is left
+    long before as much has been unpacked as would show its ratio."""
+
     found: Archive
     limits: ArchiveLimits
     deadline: float
+    claimed: int = 0
 
     def into(self, file: BinaryIO, kind: str, depth: int) -> None:
         self.found.depth = max(self.found.depth, depth)
@@ -156,6 +160,7 @@ class _Look:
         elif kind == "tar":
             self._tar(file, depth)
         else:
+            self.claimed += _gzip_size(file) if kind == "gzip" else 0
             self._member(f"({kind})", _unpacker(kind, file), depth)
 
     def _zip(self, file: BinaryIO, depth: int) -> None:
@@ -165,6 +170,7 @@ class _Look:
         if directory[0] > self.limits.entries or directory[1] > _MAX_DIRECTORY:
             self._stop("too-large", f"more than {self.limits.entries} entries")
         with zipfile.ZipFile(file) as packed:
+            self.claimed += sum(info.file_size for info in packed.infolist())
             for info in packed.infolist():
                 if info.flag_bits & 0x1:
                     self.found.encrypted = True
@@ -224,7 +230,8 @@ class _Look:
             block = member.read(_BLOCK)
 
     def _too_much(self, why: str) -> None:
-        self._stop("bomb" if self.found.ratio > self.limits.ratio else "too-large", why)
+        unpacked = max(self.found.expanded, self.claimed)
+        self._stop("bomb" if unpacked > self.limits.ratio * self.found.packed else "too-large", why)
 
     def _stop(self, exceeded: str, why: str) -> None:
         self.found.exceeded, self.found.why = exceeded, why
@@ -248,6 +255,12 @@ def _unpacker(kind: str, file: BinaryIO) -> BinaryIO:
     if kind == "bzip2":
         return cast(BinaryIO, bz2.BZ2File(file))
     return cast(BinaryIO, _Xz(file))
+
+
+def _gzip_size(file: BinaryIO) -> int:
+    """What the last stream unpacks to, modulo 4 GiB (RFC 1952 section 2.3.1)."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - 4))
+    return int.from_bytes(file.read(4), "little")
 
 
 class _Xz:

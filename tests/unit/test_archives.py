@@ -80,6 +80,14 @@ def test_too_much_at_an_ordinary_ratio_is_large_and_at_an_absurd_one_a_bomb() ->
     assert look(zipped(*((f"{n}", bytes(900_000)) for n in range(6)))).exceeded == "bomb"
 
 
+@pytest.mark.parametrize("kind", ["zip", "gzip"])
+def test_a_bomb_is_one_also_when_it_is_left_long_before_its_ratio_shows(kind: str) -> None:
+    bomb = PACKERS[kind](bytes(60_000_000))
+    assert len(bomb) > LIMITS.expanded / LIMITS.ratio
+    assert look(bomb).exceeded == "bomb"
+    assert look(zipped(("in", bomb), method=zipfile.ZIP_STORED)).exceeded == "bomb"
+
+
 def test_too_deep_is_a_bomb() -> None:
     data = b"x"
     for _ in range(4):
