@@ -129,7 +129,7 @@ class Keeper:
         last = known[-1] if known else None
         fresh: int = progress.last_seq - (last.seq if last else 0)
         # a checkpoint costs by files, a longer log by events: neither may outgrow the other by far
-        many = fresh >= max(self._keeping.checkpoint_events, progress.files // 4)
+        many: bool = fresh >= max(self._keeping.checkpoint_events, progress.files // 4)
         if last is None or fresh == 0:
             return many
         return many or self._context.clock() - last.made_at >= self._keeping.checkpoint_ms
