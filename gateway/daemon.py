@@ -27,6 +27,7 @@ from gateway.domain.tenant import Tenant
 from gateway.hooks import PluginContext
 from gateway.policyfiles import open_policies
 from gateway.service.accounts import Accounts
+from gateway.service.contracts import ContractBook, ContractServices, Intake, Papers, Powers, Upkeep
 from gateway.service.directory import Directory
 from gateway.service.fsck import Fsck
 from gateway.service.health import Health
@@ -35,7 +36,9 @@ from gateway.service.logins import Logins
 from gateway.service.outbox import Outbox
 from gateway.service.restore import Restoring
 from gateway.service.services import Services, space_services
+from gateway.service.policies import Policies
 from gateway.service.snapshots import Snapshots
+from gateway.service.standing import Standings
 from gateway.service.sweeper import Sweeper
 from gateway.service.traffic import TrafficMeter
 from gateway.service.unit_of_work import Database, Lease
@@ -95,9 +98,7 @@ class Deployment:
         self.close()
 
 
-def open_deployment(
-    config: Config, *, role: str = "cli", clock: Callable[[], int] = wall_clock
-) -> Deployment:
+def open_deployment(config: Config, *, role: str = "cli", clock: Callable[[], int] = wall_clock) -> Deployment:
     """Opens all parts. Raises ConfigError, PluginError, SchemaTooOld, SchemaTooNew, Unavailable."""
     boot_id = new_boot_id()
     with contextlib.ExitStack() as closing:
@@ -107,9 +108,7 @@ def open_deployment(
         db = open_database(config.database, durability=config.durability, clock=clock)
         closing.callback(db.close)
         later = _Later()
-        host = pluginhost.load(
-            config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later)
-        )
+        host = pluginhost.load(config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later))
         closing.callback(host.close)
         services = _services(config, db, store, host, clock, boot_id)
         later.target = services
@@ -136,6 +135,8 @@ def _services(
     outbox = Outbox(db, host.subscribers, clock)
     policies = open_policies(db, host.policy_kinds(), clock, config.policies)
     sweeper = Sweeper(db, store, staging, lambda: [one.name for one in host.subscribers()], clock)
+    accounts = Accounts(db, ids, clock, space.settling)
+    standings = Standings(db, clock, required=config.contracts == "required")
     return Services(
         db=db,
         store=store,
@@ -144,7 +145,7 @@ def _services(
         ids=ids,
         boot_id=boot_id,
         space=space,
-        accounts=Accounts(db, ids, clock, space.settling),
+        accounts=accounts,
         directory=directory,
         logins=Logins(directory, clock),
         policies=policies,
@@ -158,6 +159,30 @@ def _services(
         usage=UsageService(db, policies, clock),
         snapshots=Snapshots(db, clock),
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
+        standings=standings,
+        contracts=_contracts(db, host, clock, ids, accounts, policies, standings),
+    )
+
+
+def _contracts(
+    db: Database,
+    host: pluginhost.PluginHost,
+    clock: Callable[[], int],
+    ids: Ids,
+    accounts: Accounts,
+    policies: Policies,
+    standings: Standings,
+) -> ContractServices:
+    def is_enforced() -> bool:
+        return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
+
+    book = ContractBook(db, ids, clock, standings.values)
+    return ContractServices(
+        book=book,
+        intake=Intake(book, accounts, policies, is_enforced),
+        papers=Papers(book, policies),
+        powers=Powers(book),
+        upkeep=Upkeep(book, accounts, policies, standings.contracts),
     )
 
 

@@ -25,9 +25,7 @@ class LeaseLost(Exception):
 class LeaseKeeper:
     """The lease of this process. Thread-safe. ``host`` names the machine and its data folder, ``pid`` the process."""
 
-    def __init__(
-        self, db: Database, *, boot_id: str, role: str, host: str, pid: int, clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, db: Database, *, boot_id: str, role: str, host: str, pid: int, clock: Callable[[], int]) -> None:
         self._db = db
         self._boot_id = boot_id
         self._role = role
@@ -49,9 +47,7 @@ class LeaseKeeper:
             if self.lease is None:
                 now = self._clock()
                 self.lease = self._db.write(
-                    lambda tx: tx.leases.grant(
-                        self._boot_id, self._role, self._host, self._pid, now, now + LEASE_MS
-                    )
+                    lambda tx: tx.leases.grant(self._boot_id, self._role, self._host, self._pid, now, now + LEASE_MS)
                 ).result()
             return self.lease
 

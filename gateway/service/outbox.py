@@ -178,9 +178,7 @@ class Outbox:
     def _advance(self, subscriber: str, tenant_id: int, from_seq: int, to_seq: int, fence: int) -> None:
         if to_seq == from_seq:
             return
-        if not self._db.write(
-            lambda tx: tx.events.advance(subscriber, tenant_id, from_seq, to_seq, fence)
-        ).result():
+        if not self._db.write(lambda tx: tx.events.advance(subscriber, tenant_id, from_seq, to_seq, fence)).result():
             raise FenceLost(f"the cursor of {subscriber} is no longer ours")
 
     def _store_failure(self, cursor: Cursor, event: Event, error: Exception) -> None:
@@ -315,9 +313,7 @@ class Outbox:
                 return trimmed
 
 
-def _book(
-    tx: Tx, subscriber: Subscriber, cursor: Cursor, events: Sequence[Event], fence: int, at: list[Event]
-) -> None:
+def _book(tx: Tx, subscriber: Subscriber, cursor: Cursor, events: Sequence[Event], fence: int, at: list[Event]) -> None:
     at.clear()
     for event in events:
         at.append(event)

@@ -82,6 +82,7 @@ class Sweeper:
 
     def drop_lapsed(self) -> Swept:
         """Reservations and staged files of lapsed processes. Their leases stay until their blobs were swept too."""
+
         def drop(tx: Tx) -> tuple[list[str], int]:
             boots = [lease.boot_id for lease in self._end_lapsed(tx)]
             return boots, tx.tenants.drop_reservations(boots) if boots else 0
@@ -162,8 +163,7 @@ class Sweeper:
             return [
                 one
                 for one in tx.blobs.released(limit)
-                if one.at <= before
-                and all(cursors.get((name, one.tenant_id), 0) >= one.after_seq for name in names)
+                if one.at <= before and all(cursors.get((name, one.tenant_id), 0) >= one.after_seq for name in names)
             ]
 
         deleted = 0

@@ -101,9 +101,7 @@ def test_a_crash_between_deliver_and_cursor_delivers_the_events_again(space: Spa
     assert recorder.of("studio") == [*before, *range(1, last_seq(space) + 1)]
 
 
-def test_a_slow_subscriber_has_its_cursor_stored_between_events(
-    space: Space, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_subscriber_has_its_cursor_stored_between_events(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         space.put(f"f{number}", b"x")
     monkeypatch.setattr(outboxes, "SAVE_EVERY_SECONDS", 0.0)

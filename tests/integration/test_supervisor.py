@@ -160,9 +160,7 @@ def test_the_desk_stays_up_when_all_gates_are_down(daemon: Daemon) -> None:
         os.kill(gate, signal.SIGSTOP)
     try:
         assert daemon.request(daemon.addresses["desk"], path="/healthz")[0] == 200
-        wait_for(
-            lambda: daemon.request(daemon.addresses["desk"], path="/readyz")[0] == 503, "the lapse of both leases"
-        )
+        wait_for(lambda: daemon.request(daemon.addresses["desk"], path="/readyz")[0] == 503, "the lapse of both leases")
         assert daemon.request(daemon.addresses["desk"], path="/metrics")[0] == 200
     finally:
         for gate in daemon.children("gate"):

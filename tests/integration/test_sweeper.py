@@ -98,12 +98,8 @@ def test_a_lapsed_lease_that_nobody_swept_yet_can_be_renewed(space: Space) -> No
 
 
 def test_the_leases_of_dead_processes_of_this_machine_end_at_once(space: Space) -> None:
-    dead = LeaseKeeper(
-        space.services.db, boot_id="d" * 12, role="gate", host="here/1", pid=4, clock=space.clock
-    )
-    elsewhere = LeaseKeeper(
-        space.services.db, boot_id="e" * 12, role="gate", host="there/1", pid=4, clock=space.clock
-    )
+    dead = LeaseKeeper(space.services.db, boot_id="d" * 12, role="gate", host="here/1", pid=4, clock=space.clock)
+    elsewhere = LeaseKeeper(space.services.db, boot_id="e" * 12, role="gate", host="there/1", pid=4, clock=space.clock)
     dead.grant()
     elsewhere.grant()
     assert space.services.sweeper.end_leases_of("here/1", lambda lease: False) == 1
