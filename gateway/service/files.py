@@ -19,7 +19,7 @@ from gateway.domain.errors import (
 from gateway.domain.events import NODE_CHANGED, NODE_CREATED, NODE_MOVED, node_to_json
 from gateway.domain.ids import Ids
 from gateway.domain.lock import Lock
-from gateway.domain.names import Path, check_path
+from gateway.domain.names import MAX_DEPTH, MAX_ENCODED_PATH, MAX_SEGMENT_BYTES, Path, check_path, href
 from gateway.domain.node import Kind, Node, VersionState
 from gateway.domain.tenant import Caller, Limits, Tenant
 from gateway.domain.upload import NO_CONDITIONS, Conditions
@@ -288,7 +288,7 @@ class Files:
         Raises NotFound, ParentMissing, Forbidden (itself, into itself), Held, Locked, PreconditionFailed,
         QuotaExceeded.
         """
-        self._check_transfer(caller, "copy", path, destination)
+        self._check_transfer(caller, "copy", path, destination, whole=infinite)
         limits = self._settling.limits(caller.tenant)
         source = self.get(caller, path)
         nodes = self._db.read(lambda tx: tx.nodes.subtree_size(source.id, BATCH + 1))[0] if infinite else 1
@@ -377,13 +377,28 @@ class Files:
 
     # -- common -------------------------------------------------------------------------------------------------------
 
-    def _check_transfer(self, caller: Caller, verb: str, path: Path, destination: Path) -> None:
+    def _check_transfer(self, caller: Caller, verb: str, path: Path, destination: Path, *, whole: bool = True) -> None:
         require_writer(caller)
         if not path or not destination:
             raise Forbidden("the root of a space can neither be moved nor replaced")
         check_path(destination)
-        change = Change(caller, verb, path, self.get(caller, path), destination)
-        self._host.check("check_change", change=change)
+        node = self.get(caller, path)
+        if whole and node.is_collection:
+            self._check_room(node, path, destination)
+        self._host.check("check_change", change=Change(caller, verb, path, node, destination))
+
+    def _check_room(self, tree: Node, path: Path, destination: Path) -> None:
+        """Nothing may come to lie deeper than a URL can name it. Raises NameTooLong."""
+        length = len(href(destination))
+        if len(destination) <= len(path) and length <= len(href(path)):
+            return
+        levels, size = self._db.read(lambda tx: tx.nodes.extent(tree.id))
+        # one more level, and the longest name, for files: they are many, and seldom need be looked at
+        if len(destination) + levels < MAX_DEPTH and length + size + 1 + 3 * MAX_SEGMENT_BYTES <= MAX_ENCODED_PATH:
+            return
+        paths = {tree.id: destination}
+        for node in self._db.read(lambda tx: tx.nodes.subtree(tree.id))[1:]:
+            paths[node.id] = check_path((*paths[node.parent_id or 0], node.name))
 
     def _transferable(self, source: Found, target: Found, overwrite: bool, *, keep_name: bool) -> Node:
         """The source node, if it can go to the target. ``keep_name`` allows another spelling of its own name."""

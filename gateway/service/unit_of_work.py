@@ -209,6 +209,10 @@ class NodeRepository(Protocol):
         """(nodes, files, bytes) of current versions of the node and all below it; counting stops at ``limit``
         nodes (then nodes == limit)."""
 
+    def extent(self, node_id: int) -> tuple[int, int]:
+        """(levels, bytes): how deep the collections below a node go, and at most how long the encoded way is from it to
+        one of them."""
+
     def remove_leaves(self, node_id: int, limit: int) -> tuple[int, int, list[str], bool]:
         """Erases up to ``limit`` nodes of a detached tree, deepest first: (files, bytes, blob ids, finished)."""
 

@@ -13,6 +13,7 @@ from gateway.domain.errors import (
     Held,
     LockConflict,
     Locked,
+    NameTooLong,
     NotFound,
     ParentMissing,
     PreconditionFailed,
@@ -20,6 +21,7 @@ from gateway.domain.errors import (
     Unavailable,
 )
 from gateway.domain.lock import Scope, parse_if
+from gateway.domain.names import MAX_DEPTH, MAX_ENCODED_PATH, href
 from gateway.domain.node import VersionState
 from gateway.domain.tenant import Caller, Role
 from gateway.domain.upload import Conditions, Declared, Outcome, Verdict
@@ -191,6 +193,33 @@ def test_a_copy_shares_the_bytes_and_counts_in_full(space: Space) -> None:
         for n in range(2):
             space.services.files.copy(space.caller, ("d",), (f"f{n}",))
     assert space.used() == (900, 3)
+
+
+@pytest.mark.parametrize("verb", ["move", "copy"])
+def test_a_tree_goes_nowhere_where_no_url_could_name_its_members(space: Space, verb: str) -> None:
+    files = space.services.files
+    for level in range(1, MAX_DEPTH):
+        files.make_collection(space.caller, ("d",) * level)
+    space.put("/" + "/".join(["d"] * (MAX_DEPTH - 1)) + "/f", b"x")
+    files.make_collection(space.caller, ("x",))
+    transfer = getattr(files, verb)
+    with pytest.raises(NameTooLong):
+        transfer(space.caller, ("d",), ("x", "d"))
+    assert transfer(space.caller, ("d", "d", "d"), ("x", "d")).created
+
+
+def test_a_tree_is_not_renamed_to_where_its_members_have_too_long_a_path(space: Space) -> None:
+    files = space.services.files
+    long = "か" * 80
+    path: tuple[str, ...] = ("a",)
+    files.make_collection(space.caller, path)
+    while len(href((*path, long))) <= MAX_ENCODED_PATH:
+        path = (*path, long)
+        files.make_collection(space.caller, path)
+    with pytest.raises(NameTooLong):
+        files.move(space.caller, ("a",), (long,))
+    assert files.move(space.caller, ("a",), ("aa",)).created
+    assert files.get(space.caller, ("aa", *path[1:]))
 
 
 def test_a_shallow_copy_takes_no_members(space: Space) -> None:

@@ -32,6 +32,17 @@ _SIZE = (
     "SELECT COUNT(*), COUNT(v.id), COALESCE(SUM(v.size), 0) FROM below JOIN nodes n ON n.id = below.id "
     "LEFT JOIN versions v ON v.id = n.version_id"
 )
+_EXTENT = """
+WITH RECURSIVE below(id, depth, size) AS (
+    SELECT id, 0, 0 FROM nodes WHERE id = ?
+    UNION ALL
+    SELECT n.id, below.depth + 1, below.size + 1 + 3 * {octets} FROM below JOIN nodes n
+    ON n.parent_id = below.id AND n.kind = '{kind}')
+SELECT COALESCE(MAX(depth), 0), COALESCE(MAX(size), 0) FROM below"""
+_EXTENTS = {
+    "sqlite": _EXTENT.format(octets="length(CAST(n.name AS BLOB))", kind=Kind.COLLECTION),
+    "postgresql": _EXTENT.format(octets="octet_length(n.name)", kind=Kind.COLLECTION),
+}
 _ALL = 2**62
 
 _FEW = "SELECT id, kind FROM nodes WHERE parent_id = ? LIMIT ?"
@@ -65,6 +76,10 @@ class Subtrees:
     def subtree_size(self, node_id: int, limit: int) -> tuple[int, int, int]:
         nodes, files, size = self._s.rows(self._s.pick(_BELOW) + _SIZE, node_id, limit)[0]
         return int(nodes), int(files), int(size)
+
+    def extent(self, node_id: int) -> tuple[int, int]:
+        levels, size = self._s.rows(self._s.pick(_EXTENTS), node_id)[0]
+        return int(levels), int(size)
 
     def remove_leaves(self, node_id: int, limit: int) -> tuple[int, int, list[str], bool]:
         """A collection is looked into, what it holds goes on the stack above it, and it goes when it is seen empty."""

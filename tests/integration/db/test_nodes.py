@@ -202,6 +202,18 @@ def test_a_subtree_comes_parents_first_and_stops_at_the_limit(db: SqlDatabase, t
     assert db.read(lambda tx: tx.nodes.subtree_size(top.id, 5))[0] == 5
 
 
+def test_the_extent_of_a_tree_is_that_of_its_collections(db: SqlDatabase, tenant: Tenant) -> None:
+    top = collection(tenant.id, tenant.root_id, "top")
+    wide = collection(tenant.id, top.id, "か" * 10)
+    deep = collection(tenant.id, top.id, "a")
+    deeper = collection(tenant.id, deep.id, "b")
+    leaf = file(tenant.id, deeper.id, "x" * 100)
+    store(db, top, wide, deep, deeper, leaf)
+    assert db.read(lambda tx: tx.nodes.extent(top.id)) == (2, 1 + 3 * 30)
+    assert db.read(lambda tx: tx.nodes.extent(deep.id)) == (1, 4)
+    assert db.read(lambda tx: tx.nodes.extent(leaf.id)) == (0, 0)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 7, 1000])
 def test_a_detached_tree_is_erased_in_batches(db: SqlDatabase, tenant: Tenant, limit: int) -> None:
     top = collection(tenant.id, tenant.root_id, "top")
