@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("serving", "Run the daemon in the foreground."),
     "doctor": ("doctor", "Examine everything that the daemon stands on."),
     "tenant": ("tenants", "Add, show, suspend and remove tenants."),
+    "contract": ("contracts", "Contracts from application to end: acts, papers, status."),
+    "plan": ("plans", "Plans of the price list."),
     "user": ("users", "Logins of tenants, their roles and passwords."),
     "import": ("imports", "Bring an existing folder into a tenant's space."),
     "policy": ("policies", "Price list, terms, content rules: check, apply, assign."),

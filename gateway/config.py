@@ -22,7 +22,7 @@ from gateway.yamlfile import YamlError, load_yaml
 VERSION = 1
 DEFAULT_FILE = "gateway.yaml"
 ON_ERROR = ("refuse", "hold", "mark", "allow")
-_TOP = ("version", "data_dir", "database", "durability", "demo", "gates", "policies")
+_TOP = ("version", "data_dir", "database", "durability", "demo", "gates", "policies", "contracts")
 _LISTEN = ("dav", "desk")
 _TLS = ("cert", "key")
 _LOG = ("requests", "level")
@@ -149,6 +149,8 @@ class Config:
     log: LogConfig = LogConfig()
     demo: bool = False
     durability: str = "full"
+    contracts: str = "optional"
+    """``required``: only tenants under contract and demo tenants are served (SVC-01)."""
 
 
 def load(file: Path | None, environ: Mapping[str, str]) -> Config:
@@ -204,6 +206,7 @@ def _config(top: Fields, file: Path) -> Config:
         log=_log(top.section("log")),
         demo=top.take("demo", boolean, False),
         durability=top.take("durability", one_of("full", "relaxed"), "full"),
+        contracts=top.take("contracts", one_of("optional", "required"), "optional"),
     )
     top.done()
     _check_plugins(config.plugins)

@@ -34,9 +34,9 @@ from gateway.service.health import Health
 from gateway.service.leases import LeaseKeeper
 from gateway.service.logins import Logins
 from gateway.service.outbox import Outbox
+from gateway.service.policies import Policies
 from gateway.service.restore import Restoring
 from gateway.service.services import Services, space_services
-from gateway.service.policies import Policies
 from gateway.service.snapshots import Snapshots
 from gateway.service.standing import Standings
 from gateway.service.sweeper import Sweeper

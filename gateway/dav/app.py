@@ -89,7 +89,8 @@ class DavApp:
         host = self._services.host
         if host.implements("check_request"):
             asked = Request(request.caller, request.path, writes=request.exchange.method not in _READS)
-            await request.in_thread(lambda: host.check("check_request", request=asked))
+            ask = request.read if host.answers_at_once("check_request") else request.in_thread
+            await ask(lambda: host.check("check_request", request=asked))
 
     async def refuse(self, exchange: Exchange, caller: Caller | None, path: Path, error: KuradoError) -> Reply:
         """The one funnel of errors: records what was refused by rule (invariant I6), then answers."""

@@ -35,6 +35,7 @@ STATUS: Mapping[type[e.KuradoError], int] = {
     e.BadSignature: 500,  # signatures are S3's: WebDAV cannot produce it
     e.Forbidden: 403,
     e.TenantSuspended: 403,
+    e.ActRefused: 403,  # acts are not done over WebDAV
     e.RateLimited: 429,
     e.QuotaExceeded: 507,
     e.StorageFull: 507,

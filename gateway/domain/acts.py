@@ -1,8 +1,8 @@
 """Acts: what somebody of the provider, the customer or a partner did, each a record that is never changed (RULES P-6).
 
-All acts of an installation are one chain: the digest of each covers the digest of the one before, so that nothing can be
-changed, taken out or put in later without a trace. What a contract, a takedown or a window is *now* is never stored: it
-is folded from its acts.
+All acts of an installation are one chain: the digest of each covers the digest of the one before, so that nothing can
+be changed, taken out or put in later without a trace. What a contract, a takedown or a window is *now* is never
+stored: it is folded from its acts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -32,8 +32,8 @@ class ActorRole(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Act:
     """One act. ``subject`` is what it is about (``contract:acme``), ``rule`` the id that allows it, ``ground`` the
-    clause or ground code it rests on, ``before`` and ``after`` the state of the subject. ``at`` is when it was recorded,
-    ms UTC; days that count for a rule (a receipt) are in ``data``. ``tenant_id`` 0: of no single tenant.
+    clause or ground code it rests on, ``before`` and ``after`` the state of the subject. ``at`` is when it was
+    recorded, ms UTC; days that count for a rule (a receipt) are in ``data``. ``tenant_id`` 0: of no single tenant.
 
     ``seq``, ``previous`` and ``digest`` are given when it is stored (:func:`chained`).
     """
@@ -56,9 +56,8 @@ class Act:
 
 def chained(act: Act, seq: int, previous: str) -> Act:
     """The act in its place of the chain."""
-    values = {name: getattr(act, name) for name in Act.__dataclass_fields__}
-    placed = Act(**{**values, "seq": seq, "previous": previous, "digest": ""})
-    return Act(**{**values, "seq": seq, "previous": previous, "digest": digest_of(placed)})
+    placed = replace(act, seq=seq, previous=previous, digest="")
+    return replace(placed, digest=digest_of(placed))
 
 
 def digest_of(act: Act) -> str:

@@ -159,6 +159,15 @@ class TenantSuspended(Forbidden):
     code = "access-denied"
 
 
+class ActRefused(Forbidden):
+    """An act that the rules forbid; ``clause`` is the rule."""
+
+    code = "act-refused"
+
+    def __init__(self, message: str = "", rule: str = "") -> None:
+        super().__init__(message, policy="terms", clause=rule)
+
+
 class RateLimited(KuradoError):
     """Too many requests or wrong logins; ``retry_after`` says when to come back."""
 

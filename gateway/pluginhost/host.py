@@ -45,6 +45,11 @@ class PluginHost:
         """Whether any plugin has this hook."""
         return hook in self._by_hook
 
+    def answers_at_once(self, hook: str) -> bool:
+        """Whether all plugins with this hook say (``answers_at_once = True``) that they wait for nothing but, now and
+        then, one short read of the database: then an event loop may ask them itself."""
+        return all(getattr(plugin.impl, "answers_at_once", False) for plugin in self._by_hook.get(hook, ()))
+
     def close(self) -> None:
         """Closes the plugins that have a ``close``, last one first."""
         for plugin in reversed(self.plugins):

@@ -54,6 +54,20 @@ class Accounts:
 
         Whether the plan exists is the caller's to ask: the price list is a policy.
         """
+        tenant, work = self.tenant_to_add(name, plan, quota_bytes, quota_files, demo=demo, who=who)
+        return self._db.write(work, tenant.id).result()
+
+    def tenant_to_add(
+        self,
+        name: str,
+        plan: str,
+        quota_bytes: int | None = None,
+        quota_files: int | None = None,
+        *,
+        demo: bool = False,
+        who: str = OPERATOR,
+    ) -> tuple[Tenant, Callable[[Tx], Tenant]]:
+        """The new tenant, and what adds it within a transaction. InvalidName; the function raises AlreadyExists."""
         check_tenant_name(name)
         now = self._clock()
         tenant = Tenant(
@@ -74,7 +88,7 @@ class Accounts:
             tx.nodes.insert(root)
             return self._changed(tx, tenant, who, now)
 
-        return self._db.write(work, tenant.id).result()
+        return tenant, work
 
     def set_plan(
         self,
@@ -144,6 +158,12 @@ class Accounts:
 
     def add_user(self, tenant: str, login: str, password: str, role: Role = Role.EDITOR, who: str = OPERATOR) -> User:
         """AlreadyExists when the tenant has that login; InvalidName; BadRequest for an impossible password."""
+        return self._db.write(self.user_to_add(tenant, login, password, role, who)).result()
+
+    def user_to_add(
+        self, tenant: str, login: str, password: str, role: Role = Role.EDITOR, who: str = OPERATOR
+    ) -> Callable[[Tx], User]:
+        """What adds a user within a transaction; raises as :meth:`add_user` does."""
         check_login(login)
         password_hash = hash_password(password)
         now = self._clock()
@@ -155,7 +175,7 @@ class Accounts:
             tx.users.add(user)
             return self._user_changed(tx, owner, user, who, now)
 
-        return self._db.write(work).result()
+        return work
 
     def set_password(self, tenant: str, login: str, password: str, who: str = OPERATOR) -> User:
         """The old password ends within a second, in caches too."""

@@ -20,6 +20,7 @@ from gateway.service.uploads import Uploads, UploadSettings
 
 if TYPE_CHECKING:
     from gateway.service.accounts import Accounts
+    from gateway.service.contracts import ContractServices
     from gateway.service.directory import Directory
     from gateway.service.fsck import Fsck
     from gateway.service.health import Health
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.service.policies import Policies
     from gateway.service.restore import Restoring
     from gateway.service.snapshots import Snapshots
+    from gateway.service.standing import Standings
     from gateway.service.sweeper import Sweeper
     from gateway.service.traffic import TrafficMeter
     from gateway.service.usage import UsageService
@@ -69,6 +71,8 @@ class Services:
     usage: UsageService
     snapshots: Snapshots
     restoring: Restoring
+    standings: Standings
+    contracts: ContractServices
 
     @property
     def trees(self) -> Trees:

@@ -27,7 +27,7 @@ def written(folder: Path, document: Any) -> Path:
 def test_the_sample_loads_and_selects_the_guards() -> None:
     config = load(ROOT / "gateway.yaml", {})
     names = [plugin.name for plugin in config.plugins]
-    assert names == ["quota", "content_policy", "virus_scan", "metering", "billing_export"]
+    assert names == ["contract_state", "quota", "content_policy", "virus_scan", "metering", "billing_export"]
     assert config.listen.dav == Address("127.0.0.1", 8080)
     assert (config.durability, config.demo) == ("full", False)
 
@@ -118,6 +118,7 @@ EXAMPLES = {
     "version": ("1", None),
     "data_dir": ("/d", Path("/d")),
     "database": ("postgresql://u@h/n", "postgresql://u@h/n"),
+    "contracts": ("required", "required"),
     "durability": ("relaxed", "relaxed"),
     "demo": ("true", True),
     "gates": ("3", 3),

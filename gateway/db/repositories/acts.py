@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway.db.repositories.system import Systems, count
@@ -46,7 +47,8 @@ class Acts:
         return [_act(row) for row in rows]
 
     def of_subject(self, subject: str) -> list[Act]:
-        return [_act(row) for row in self._s.rows(f"SELECT {_COLUMNS} FROM acts WHERE subject = ? ORDER BY seq", subject)]
+        sql = f"SELECT {_COLUMNS} FROM acts WHERE subject = ? ORDER BY seq"
+        return [_act(row) for row in self._s.rows(sql, subject)]
 
     def of_tenant(self, tenant_id: int) -> list[Act]:
         sql = f"SELECT {_COLUMNS} FROM acts WHERE tenant_id = ? ORDER BY seq"
@@ -85,10 +87,15 @@ class Documents:
 
 def _storable(act: Act) -> Act:
     data: dict[str, Any] = json.loads(storable(to_json(dict(act.data))))
-    values = {name: getattr(act, name) for name in Act.__dataclass_fields__}
-    texts = {name: storable(value) for name, value in values.items() if isinstance(value, str)}
-    return Act(**{**values, **texts, "data": data})
+    return replace(
+        act,
+        subject=storable(act.subject),
+        actor=storable(act.actor),
+        ground=storable(act.ground),
+        data=data,
+    )
 
 
 def _act(row: Row) -> Act:
-    return Act(*row[:10], data=json.loads(row[10]), seq=row[11], previous=row[12], digest=row[13])
+    values: tuple[Any, ...] = (*row[:10], json.loads(row[10]), *row[11:])
+    return Act(*values)

@@ -1,0 +1,452 @@
+"""``contract``: a contract's life from application to end; what the customer files and what it has come to."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.commands import contract_powers
+from gateway.commands.acting import (
+    DAY,
+    TIME,
+    act_data,
+    act_row,
+    actor,
+    jst,
+    paper,
+    paper_options,
+    role_option,
+)
+from gateway.commands.app import Application, json_option, show, show_json
+from gateway.domain.calendar import jst_date
+from gateway.domain.contract.records import Contract, ended_on, opens_at
+from gateway.domain.contract.values import Channel
+from gateway.service.contracts.intake import PAYMENT_METHODS
+from gateway.service.contracts.intake import Application as Filed
+from gateway.service.passwords import new_password
+
+
+def add(cli: click.Group) -> None:
+    cli.add_command(contract)
+
+
+@click.group()
+def contract() -> None:
+    """Contracts under the terms of service (docs/rules.md): every act is recorded, or refused with its rule.
+
+    Dates are JST days. Times are given with an offset, such as 2027-03-01T09:00+09:00.
+    """
+
+
+contract_powers.add(contract)
+
+
+def told(app: Application, one: Contract, as_json: bool) -> None:
+    """Prints what a contract is after an act."""
+    data = status_data(app, one)
+    if as_json:
+        show_json(data)
+        return
+    last = f", last day {data['last_day']}" if data["last_day"] else ""
+    start = f", starts {data['start_date']}" if data["state"] == "notified" else ""
+    click.echo(f"contract {one.name} is {data['state']}{start}{last}")
+
+
+# -- intake -----------------------------------------------------------------------------------------------------------
+
+
+@contract.command("apply")
+@click.argument("name")
+@click.option("--customer", required=True, help="Name of the company or person.")
+@click.option("--address", required=True)
+@click.option("--contact", required=True, help="The person to talk to.")
+@click.option("--email", required=True, help="The registered address, to which notices go (NTC-01).")
+@click.option("--plan", required=True, help="A plan of the price list: kurado plan list.")
+@click.option("--payment", type=click.Choice(PAYMENT_METHODS), required=True)
+@click.option("--route", type=click.Choice([str(one) for one in Channel]), default="direct", show_default=True)
+@click.option("--wished-start", type=DAY, help="The start date that the customer wishes.")
+@click.option("--terms-version", required=True, help="The version of the terms that the customer agreed to.")
+@click.option("--privacy-version", default="", help="The version of the privacy policy agreed to (APP-02).")
+@click.option("--privacy-agreed-at", type=TIME, help="When it was agreed to.")
+@role_option
+@json_option
+@click.pass_obj
+def apply(
+    app: Application,
+    name: str,
+    customer: str,
+    address: str,
+    contact: str,
+    email: str,
+    plan: str,
+    payment: str,
+    route: str,
+    wished_start: date | None,
+    terms_version: str,
+    privacy_version: str,
+    privacy_agreed_at: int | None,
+    role: str,
+    as_json: bool,
+) -> None:
+    """File an application (APP-01) under NAME, by which contract and tenant are called from then on."""
+    filed = Filed(
+        {"name": customer, "address": address, "contact": contact, "email": email},
+        plan,
+        payment,
+        route,
+        wished_start,
+        terms_version,
+        privacy_version,
+        privacy_agreed_at,
+    )
+    told(app, app.services.contracts.intake.apply(name, filed, actor(app, role)), as_json)
+
+
+@contract.command("review")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def review(app: Application, name: str, as_json: bool) -> None:
+    """Take an application under review (APP-03)."""
+    told(app, app.services.contracts.intake.review(name, actor(app)), as_json)
+
+
+@contract.command("accept")
+@click.argument("name")
+@click.option("--minimum-months", type=int, required=True, help="The minimum in billing months, set apart (TERM-01).")
+@click.option("--start-day", type=int, help="First day of the billing month, approved for this customer (CAL-04).")
+@click.option("--reason", required=True)
+@json_option
+@click.pass_obj
+def accept(
+    app: Application, name: str, minimum_months: int, start_day: int | None, reason: str, as_json: bool
+) -> None:
+    """Accept a reviewed application, at the prices of today (APP-03)."""
+    intake = app.services.contracts.intake
+    told(
+        app,
+        intake.accept(name, actor(app), minimum_months=minimum_months, reason=reason, start_day=start_day),
+        as_json,
+    )
+
+
+@contract.command("reject")
+@click.argument("name")
+@click.option("--reason", required=True)
+@json_option
+@click.pass_obj
+def reject(app: Application, name: str, reason: str, as_json: bool) -> None:
+    """Reject a reviewed application (APP-03)."""
+    told(app, app.services.contracts.intake.reject(name, actor(app), reason), as_json)
+
+
+@contract.command("register")
+@click.argument("name")
+@click.option("--login", default="owner", show_default=True, help="The first account.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input; otherwise one is made.")
+@json_option
+@click.pass_obj
+def register(app: Application, name: str, login: str, password_stdin: bool, as_json: bool) -> None:
+    """Make tenant, space and first account (APP-04). Nobody gets in before the start."""
+    password = new_password()
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    one = app.services.contracts.intake.register(name, actor(app), login=login, password=password)
+    if as_json:
+        secret = {} if password_stdin else {"password": password}
+        show_json(status_data(app, one) | {"login": login} | secret)
+        return
+    told(app, one, False)
+    click.echo(f"first account: {login}" + ("" if password_stdin else f"\npassword: {password}"))
+
+
+@contract.command("notify-start")
+@click.argument("name")
+@click.option("--start-date", type=DAY, help="The first day of use; not before the day of sending (D-05).")
+@click.option("--sent-at", type=TIME, help="When the notice was sent. Default: now.")
+@click.option("--arrived-at", type=TIME, help="When it arrived, or was acknowledged. It works from then (NTC-03).")
+@json_option
+@click.pass_obj
+def notify_start(
+    app: Application,
+    name: str,
+    start_date: date | None,
+    sent_at: int | None,
+    arrived_at: int | None,
+    as_json: bool,
+) -> None:
+    """Record the start notice (APP-05), or, given --arrived-at alone, its arrival."""
+    intake = app.services.contracts.intake
+    if start_date is None:
+        if arrived_at is None:
+            raise click.UsageError("give --start-date, or --arrived-at for a notice that was sent before")
+        told(app, intake.start_notice_arrived(name, actor(app), arrived_at), as_json)
+        return
+    sent = app.clock() if sent_at is None else sent_at
+    one = intake.notify_start(name, actor(app), start_date=start_date, sent_at=sent, arrived_at=arrived_at)
+    told(app, one, as_json)
+
+
+# -- papers -----------------------------------------------------------------------------------------------------------
+
+
+@contract.command("request-change")
+@click.argument("name")
+@click.option("--plan", help="The plan that is asked for.")
+@click.option("--on", "requested_on", type=DAY, help="From which day. Default: as early as the rules allow.")
+@click.option("--change-fee", type=click.IntRange(0), default=0, help="JPY, from the price list (CHG-04).")
+@click.option("--start-day", type=int, help="Instead of a plan: another first day of the billing month (CAL-04).")
+@paper_options
+@role_option
+@json_option
+@click.pass_obj
+def request_change(
+    app: Application,
+    /,
+    name: str,
+    plan: str | None,
+    requested_on: date | None,
+    change_fee: int,
+    start_day: int | None,
+    role: str,
+    as_json: bool,
+    **document: Any,
+) -> None:
+    """Take a written request for another plan (CHG) or another first day of the billing month (CAL-04)."""
+    if (plan is None) == (start_day is None):
+        raise click.UsageError("give either --plan or --start-day")
+    papers, filed, who = app.services.contracts.papers, paper(**document), actor(app, role)
+    if start_day is not None:
+        told(app, papers.request_start_day(name, who, filed, start_day), as_json)
+        return
+    assert plan is not None
+    day = requested_on or jst_date(filed.received_at)
+    told(app, papers.request_change(name, who, filed, plan=plan, requested_on=day, change_fee=change_fee), as_json)
+
+
+@contract.command("notice")
+@click.argument("name")
+@click.option("--by", type=click.Choice(["customer", "provider"]), default="customer", show_default=True)
+@click.option("--arrived-at", type=TIME, help="Of the provider's notice: its arrival (TERM-04).")
+@click.option("--document", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The customer's paper.")
+@click.option("--carrier", default="post", show_default=True, help="How the paper came.")
+@click.option("--received-at", type=TIME, default="now", help="When the provider received it. Default: now.")
+@role_option
+@json_option
+@click.pass_obj
+def notice(
+    app: Application,
+    name: str,
+    by: str,
+    arrived_at: int | None,
+    document: Path | None,
+    carrier: str,
+    received_at: int,
+    role: str,
+    as_json: bool,
+) -> None:
+    """Take an offer against renewal: it stops the renewal that it is in time for (TERM-03 to TERM-05)."""
+    papers = app.services.contracts.papers
+    if by == "provider":
+        if arrived_at is None:
+            raise click.UsageError("a provider's notice counts from its arrival: give --arrived-at")
+        told(app, papers.provider_nonrenewal(name, actor(app, role), arrived_at), as_json)
+        return
+    if document is None:
+        raise click.UsageError("a customer's notice is a document in writing (P-7): give --document")
+    filed = paper(document, carrier, received_at, None, "")
+    told(app, papers.offer_nonrenewal(name, actor(app, role), filed), as_json)
+
+
+@contract.command("renew")
+@click.argument("name")
+@paper_options
+@role_option
+@json_option
+@click.pass_obj
+def renew(app: Application, /, name: str, role: str, as_json: bool, **document: Any) -> None:
+    """Take the renewal application of a contract that came through a referral shop (TERM-07)."""
+    told(app, app.services.contracts.papers.renew(name, actor(app, role), paper(**document)), as_json)
+
+
+@contract.command("cancel")
+@click.argument("name")
+@click.option("--last-day", type=DAY, help="The last day of use that the customer wishes. Default: the earliest.")
+@paper_options
+@role_option
+@json_option
+@click.pass_obj
+def cancel(
+    app: Application, /, name: str, last_day: date | None, role: str, as_json: bool, **document: Any
+) -> None:
+    """Take a written cancellation (END-01 to END-04)."""
+    one = app.services.contracts.papers.cancel(name, actor(app, role), paper(**document), last_day)
+    told(app, one, as_json)
+    leaving = one.cancelled(jst_date(app.clock()))
+    if leaving and not as_json:
+        if leaving.moved:
+            click.echo(f"the wish was too early and is moved to {leaving.granted_last_day} (END-01)")
+        if leaving.lump_sum_months:
+            click.echo(
+                f"lump sum of {leaving.lump_sum} JPY for {leaving.lump_sum_months} months, due {leaving.lump_sum_due}; "
+                "unpaid on that day the cancellation lapses (END-03, END-04)"
+            )
+
+
+@contract.command("settle")
+@click.argument("name")
+@click.option("--paid-on", type=DAY, required=True, help="The day on which the lump sum was paid.")
+@json_option
+@click.pass_obj
+def settle(app: Application, name: str, paid_on: date, as_json: bool) -> None:
+    """Record the payment of an early cancellation's lump sum (END-03, END-04)."""
+    told(app, app.services.contracts.papers.lump_sum_paid(name, actor(app), paid_on), as_json)
+
+
+@contract.command("customer")
+@click.argument("name")
+@click.option("--customer")
+@click.option("--address")
+@click.option("--contact")
+@click.option("--email")
+@paper_options
+@role_option
+@json_option
+@click.pass_obj
+def customer_(
+    app: Application,
+    /,
+    name: str,
+    customer: str | None,
+    address: str | None,
+    contact: str | None,
+    email: str | None,
+    role: str,
+    as_json: bool,
+    **document: Any,
+) -> None:
+    """Record a change form: another name, address, contact or notice address of the customer (CUS-01)."""
+    given = {"name": customer, "address": address, "contact": contact, "email": email}
+    changes = {key: value for key, value in given.items() if value is not None}
+    papers = app.services.contracts.papers
+    told(app, papers.change_customer(name, actor(app, role), paper(**document), changes), as_json)
+
+
+# -- look -------------------------------------------------------------------------------------------------------------
+
+
+@contract.command("list")
+@json_option
+@click.pass_obj
+def list_(app: Application, as_json: bool) -> None:
+    """Show all contracts."""
+    rows = [
+        {key: value for key, value in status_data(app, one).items() if key in _LISTED}
+        for one in app.services.standings.contracts()
+    ]
+    show(as_json, rows, empty="no contracts yet: kurado contract apply NAME")
+
+
+_LISTED = ("contract", "state", "route", "plan", "start_date", "last_day", "term_last_day")
+
+
+@contract.command("status")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def status(app: Application, name: str, as_json: bool) -> None:
+    """Show what a contract has come to today: state, term, deadlines, end."""
+    data = status_data(app, app.services.contracts.book.get(name))
+    if as_json:
+        show_json(data)
+        return
+    for key, value in data.items():
+        if value not in (None, [], ""):
+            click.echo(f"{key.replace('_', ' '):<24}  {value}")
+
+
+@contract.command("history")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def history(app: Application, name: str, as_json: bool) -> None:
+    """Show every act about a contract: who, when, by which rule, from which state to which (P-6)."""
+    acts = app.services.contracts.book.history(name)
+    if as_json:
+        show_json([act_data(act) for act in acts])
+    else:
+        show(False, [act_row(act) for act in acts])
+
+
+@contract.command("documents")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def documents(app: Application, name: str, as_json: bool) -> None:
+    """Show the documents in writing: receipt, carrier, digest (P-7)."""
+    rows = [
+        {
+            "document": f"{one.id:x}",
+            "kind": one.kind,
+            "received": jst(one.received_at),
+            "carrier": one.carrier,
+            "passed_on": jst(one.passed_on),
+            "title": one.title,
+            "sha256": one.digest if as_json else one.digest[:16],
+            "registered_by": one.registered_by,
+        }
+        for one in app.services.contracts.book.documents(name)
+    ]
+    show(as_json, rows, empty="no documents")
+
+
+def status_data(app: Application, one: Contract) -> dict[str, Any]:
+    """What follows from the acts today."""
+    now, values = app.clock(), app.services.contracts.book.values
+    today = jst_date(now)
+    plan, terms = one.plan_on(today), one.terms(values)
+    data: dict[str, Any] = {
+        "contract": one.name,
+        "state": one.state(now, values),
+        "route": str(one.route),
+        "plan": plan.plan if plan else one.plan,
+        "minimum_months": one.minimum_months or None,
+        "start_date": _iso(one.start_date or one.named_start),
+        "opens_at": jst(opens_at(one)),
+        "last_day": _iso(one.last_day(today, values)),
+        "ended_on": _iso(ended_on(one, today, values)),
+        "coming_plans": [
+            f"{each.agreed.plan} on {each.effective_on}" for each in one.changes if each.effective_on > today
+        ],
+        "stop_requested_by": one.stop_requested_by or None,
+        "demands": [f"{each.id} {each.ground}" + (" met" if each.cured else "") for each in one.demands],
+        "overload_cases": [each.id for each in one.overloads],
+        "term_last_day": None,
+    }
+    if terms:
+        now_in = terms.status(max(today, terms.calendar.start_date), one.offers, one.applications)
+        data |= {
+            "anchor": _iso(terms.calendar.anchor),
+            "minimum_last_day": _iso(terms.minimum_last_day),
+            "term_no": now_in.term.no,
+            "term_last_day": _iso(now_in.term.last_day),
+            "nonrenewal_deadline": _iso(now_in.term.nonrenewal_deadline),
+            "renewal_application_by": _iso(now_in.term.renewal_application_by),
+            "will_renew": now_in.will_renew,
+        }
+    leaving = one.cancelled(today, values)
+    if leaving:
+        data |= {
+            "cancellation": str(leaving.outcome),
+            "lump_sum": leaving.lump_sum,
+            "lump_sum_due": _iso(leaving.lump_sum_due),
+        }
+    return data
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None

@@ -1,0 +1,400 @@
+"""A contract as its acts tell it (RULES APP, TERM, CHG, END, ANT): a pure fold, and what follows from it on a day.
+
+The stored phase goes as far as the papers go; whether a notified contract is active, and an old one ended, follows from
+the day that is asked about, and is never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Any
+
+from gateway.domain.acts import Act
+from gateway.domain.calendar import BillingCalendar, StartDayChange, jst_date, jst_midnight
+from gateway.domain.contract.access import Standing, Window
+from gateway.domain.contract.ending import Cancellation, Outcome, cancellation
+from gateway.domain.contract.fees import FeeHistory, PlanLimits, Upgrade
+from gateway.domain.contract.term import ContractTerms
+from gateway.domain.contract.term import State as TermState
+from gateway.domain.contract.values import SEED, Channel, ContractValues, PlanFees
+
+PREFIX = "contract:"
+
+
+class Phase(StrEnum):
+    """How far the papers are (APP-01 to APP-05)."""
+
+    APPLIED = "applied"
+    UNDER_REVIEW = "under_review"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    REGISTERED = "registered"
+    NOTIFIED = "notified"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """A plan at the conditions under which it was agreed. ``capacity`` in bytes, None is unlimited."""
+
+    plan: str
+    capacity_fee: int
+    option_fee: int
+    capacity: int | None
+    features: tuple[str, ...] = ()
+
+    @property
+    def fees(self) -> PlanFees:
+        return PlanFees(self.capacity_fee, self.option_fee)
+
+    @property
+    def limits(self) -> PlanLimits:
+        """For comparisons: any unit will do, so bytes stand for GB."""
+        return PlanLimits(self.fees, 2**62 if self.capacity is None else self.capacity, frozenset(self.features))
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """A change that was granted (CHG-01); it counts from 00:00 JST of ``effective_on``."""
+
+    effective_on: date
+    agreed: Agreed
+    change_fee: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationNotice:
+    """A customer's written notice. ``paid_on``: the day the lump sum was paid, if it was (END-04)."""
+
+    received: date
+    wished: date | None
+    paid_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A demand to pay (``17(1)1``) or to correct (``17(1)2``); ``cured``: paid or corrected."""
+
+    id: str
+    ground: str
+    due_on: date | None
+    sent_at: int | None
+    received_at: int | None
+    cured: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadCase:
+    """LIM-03: evidence, the correction demand, and the suspension that an operator put on it (D-24)."""
+
+    id: str
+    evidence: str
+    demanded_at: int | None = None
+    suspended: Window | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A contract after its acts. ``start_day`` is that of the terms at acceptance (CAL-03)."""
+
+    name: str
+    phase: Phase
+    route: Channel
+    plan: str
+    wished_start: date | None = None
+    agreed: Agreed | None = None
+    minimum_months: int = 0
+    start_day: int = 21
+    tenant_id: int = 0
+    tenant: str = ""
+    named_start: date | None = None
+    notice_arrived_at: int | None = None
+    start_day_changes: tuple[StartDayChange, ...] = ()
+    changes: tuple[PlanChange, ...] = ()
+    offers: tuple[date, ...] = ()
+    applications: tuple[date, ...] = ()
+    cancellations: tuple[CancellationNotice, ...] = ()
+    demands: tuple[Demand, ...] = ()
+    overloads: tuple[OverloadCase, ...] = ()
+    terminated_at: int | None = None
+    termination_ground: str = ""
+    stop_requested_by: str = ""
+    stop_reason: str = ""
+    stopped: bool = False
+    erased: bool = False
+
+    # -- what follows on a day ----------------------------------------------------------------------------------------
+
+    @property
+    def start_date(self) -> date | None:
+        """The first day of use, known once the start notice has arrived (APP-05, NTC-03). A notice that arrives after
+        the day it names starts the use on its arrival: nothing is charged for days without use (P-1)."""
+        if self.named_start is None or self.notice_arrived_at is None:
+            return None
+        return max(self.named_start, jst_date(self.notice_arrived_at))
+
+    def terms(self, values: ContractValues = SEED) -> ContractTerms | None:
+        """The calendar and terms; None until the start is known."""
+        if self.start_date is None:
+            return None
+        calendar = BillingCalendar(self.start_date, self.start_day, self.start_day_changes)
+        return ContractTerms(calendar, self.route, self.minimum_months, values)
+
+    @property
+    def fees(self) -> FeeHistory:
+        assert self.agreed is not None
+        upgrades = [Upgrade(one.effective_on, one.agreed.fees, one.change_fee) for one in self.changes]
+        return FeeHistory(self.agreed.fees, upgrades)
+
+    def plan_on(self, day: date) -> Agreed | None:
+        """The plan whose limits count on a day."""
+        current = self.agreed
+        for change in sorted(self.changes, key=lambda one: one.effective_on):
+            if change.effective_on <= day:
+                current = change.agreed
+        return current
+
+    def cancelled(self, on: date, values: ContractValues = SEED) -> Cancellation | None:
+        """The newest cancellation as it stands on a day (END-01 to END-04)."""
+        terms = self.terms(values)
+        if terms is None or not self.cancellations:
+            return None
+        newest = self.cancellations[-1]
+        return cancellation(terms, self.fees, newest.received, newest.wished, newest.paid_on, on)
+
+    def last_day(self, on: date, values: ContractValues = SEED) -> date | None:
+        """The last day of use as it is known on a day; None while the contract goes on. Earlier of: the day granted to
+        a cancellation that has not lapsed, and the end of a term that is not renewed (TERM-03, TERM-07)."""
+        terms = self.terms(values)
+        if terms is None:
+            return None
+        ends = []
+        leaving = self.cancelled(on, values)
+        if leaving and leaving.outcome is not Outcome.LAPSED:
+            ends.append(leaving.granted_last_day)
+        status = terms.status(on, self.offers, self.applications)
+        if status.state is TermState.ENDED or status.will_renew is False or self._open_referral(status.will_renew):
+            ends.append(status.term.last_day)
+        return min(ends, default=None)
+
+    def _open_referral(self, will_renew: bool | None) -> bool:
+        return self.route is Channel.REFERRAL and will_renew is None
+
+    def is_ending(self, on: date, values: ContractValues = SEED) -> bool:
+        """Whether a notice of cancellation stands: no change is accepted then (CHG-08)."""
+        leaving = self.cancelled(on, values)
+        return leaving is not None and leaving.outcome is not Outcome.LAPSED
+
+    def suspension(self) -> Window | None:
+        """The newest suspension of an overload case."""
+        return next((case.suspended for case in reversed(self.overloads) if case.suspended), None)
+
+    def standing(self, on: date, values: ContractValues = SEED) -> Standing:
+        """What of this contract stands between the tenant and its data on a day."""
+        plan = self.plan_on(on)
+        return Standing(
+            start_date=self.start_date,
+            last_day=self.last_day(on, values),
+            terminated_at=self.terminated_at,
+            stopped=self.stopped,
+            suspended=self.suspension(),
+            features=frozenset(plan.features if plan else ()),
+        )
+
+    def state(self, now: int, values: ContractValues = SEED) -> str:
+        """One word for people: the phase, or stopped, terminated, ended, suspended, active."""
+        today = jst_date(now)
+        standing = self.standing(today, values)
+        if self.stopped:
+            return "stopped"
+        if self.terminated_at is not None and self.terminated_at <= now:
+            return "terminated"
+        if standing.start_date is None or today < standing.start_date:
+            return str(self.phase)
+        if standing.last_day is not None and today > standing.last_day:
+            return "ended"
+        return "suspended" if standing.suspended and standing.suspended.holds(now) else "active"
+
+
+def opens_at(contract: Contract) -> int | None:
+    """The instant from which the space can be used: 00:00 JST of the start, and not before the notice arrived."""
+    if contract.start_date is None or contract.notice_arrived_at is None:
+        return None
+    return max(jst_midnight(contract.start_date), contract.notice_arrived_at)
+
+
+# -- the fold ---------------------------------------------------------------------------------------------------------
+
+
+def fold(acts: Iterable[Act]) -> Contract | None:
+    """The contract after its acts, in their order; None before the application."""
+    contract: Contract | None = None
+    for act in acts:
+        contract = after(contract, act)
+    return contract
+
+
+def after(contract: Contract | None, act: Act) -> Contract | None:
+    """The contract after one more act. Kinds that change nothing (a note, a document) are passed over."""
+    if act.kind == "contract.applied":
+        data = act.data
+        return Contract(
+            name=act.subject.removeprefix(PREFIX),
+            phase=Phase.APPLIED,
+            route=Channel(data["route"]),
+            plan=data["plan"],
+            wished_start=_day(data.get("wished_start")),
+        )
+    step = _STEPS.get(act.kind)
+    return step(contract, act) if step and contract else contract
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def agreed_from(data: Mapping[str, Any]) -> Agreed:
+    """The inverse of :func:`agreed_data`."""
+    features = tuple(data["features"])
+    return Agreed(data["plan"], data["capacity_fee"], data["option_fee"], data["capacity"], features)
+
+
+def agreed_data(agreed: Agreed) -> dict[str, Any]:
+    """For the data of an act: the conditions stand there, whatever the price list says later (REV-01)."""
+    return {
+        "plan": agreed.plan,
+        "capacity_fee": agreed.capacity_fee,
+        "option_fee": agreed.option_fee,
+        "capacity": agreed.capacity,
+        "features": list(agreed.features),
+    }
+
+
+def _accepted(contract: Contract, act: Act) -> Contract:
+    return replace(
+        contract,
+        phase=Phase.ACCEPTED,
+        agreed=agreed_from(act.data["agreed"]),
+        minimum_months=act.data["minimum_months"],
+        start_day=act.data["start_day"],
+    )
+
+
+def _registered(contract: Contract, act: Act) -> Contract:
+    return replace(contract, phase=Phase.REGISTERED, tenant_id=act.tenant_id, tenant=act.data["tenant"])
+
+
+def _notified(contract: Contract, act: Act) -> Contract:
+    return replace(
+        contract,
+        phase=Phase.NOTIFIED,
+        named_start=_day(act.data["start_date"]),
+        notice_arrived_at=act.data.get("arrived_at"),
+    )
+
+
+def _changed(contract: Contract, act: Act) -> Contract:
+    change = PlanChange(
+        date.fromisoformat(act.data["effective_on"]), agreed_from(act.data["agreed"]), act.data["change_fee"]
+    )
+    return replace(contract, changes=(*contract.changes, change))
+
+
+def _start_day(contract: Contract, act: Act) -> Contract:
+    change = StartDayChange(date.fromisoformat(act.data["approved_on"]), act.data["new_day"])
+    return replace(contract, start_day_changes=(*contract.start_day_changes, change))
+
+
+def _cancelled(contract: Contract, act: Act) -> Contract:
+    notice = CancellationNotice(date.fromisoformat(act.data["received_on"]), _day(act.data.get("wished_last_day")))
+    return replace(contract, cancellations=(*contract.cancellations, notice))
+
+
+def _settled(contract: Contract, act: Act) -> Contract:
+    paid = replace(contract.cancellations[-1], paid_on=_day(act.data["paid_on"]))
+    return replace(contract, cancellations=(*contract.cancellations[:-1], paid))
+
+
+def _demanded(contract: Contract, act: Act) -> Contract:
+    data = act.data
+    demand = Demand(data["id"], act.ground, _day(data.get("due_on")), data.get("sent_at"), data.get("received_at"))
+    cases = tuple(
+        replace(case, demanded_at=data.get("received_at")) if case.id == data.get("case") else case
+        for case in contract.overloads
+    )
+    return replace(contract, demands=(*contract.demands, demand), overloads=cases)
+
+
+def _cured(contract: Contract, act: Act) -> Contract:
+    cured = tuple(
+        replace(one, cured=_day(act.data["cured_on"])) if one.id == act.data["id"] else one for one in contract.demands
+    )
+    return replace(contract, demands=cured)
+
+
+def _suspended(contract: Contract, act: Act) -> Contract:
+    window = Window(act.data["from"], act.data.get("to"))
+    return _with_suspension(contract, act.data["case"], window)
+
+
+def _resumed(contract: Contract, act: Act) -> Contract:
+    case = next(one for one in contract.overloads if one.id == act.data["case"])
+    if case.suspended is None:
+        return contract
+    return _with_suspension(contract, case.id, Window(case.suspended.start, act.data["at"]))
+
+
+def _with_suspension(contract: Contract, case: str, window: Window) -> Contract:
+    cases = tuple(replace(one, suspended=window) if one.id == case else one for one in contract.overloads)
+    return replace(contract, overloads=cases)
+
+
+_STEPS: Mapping[str, Callable[[Contract, Act], Contract]] = {
+    "contract.review_begun": lambda contract, _: replace(contract, phase=Phase.UNDER_REVIEW),
+    "contract.accepted": _accepted,
+    "contract.rejected": lambda contract, _: replace(contract, phase=Phase.REJECTED),
+    "contract.registered": _registered,
+    "contract.start_notified": _notified,
+    "contract.start_notice_arrived": lambda contract, act: replace(contract, notice_arrived_at=act.data["arrived_at"]),
+    "contract.plan_changed": _changed,
+    "contract.start_day_approved": _start_day,
+    "contract.nonrenewal_offered": lambda contract, act: replace(
+        contract, offers=(*contract.offers, date.fromisoformat(act.data["received_on"]))
+    ),
+    "contract.renewal_applied": lambda contract, act: replace(
+        contract, applications=(*contract.applications, date.fromisoformat(act.data["received_on"]))
+    ),
+    "contract.cancelled": _cancelled,
+    "contract.lump_sum_paid": _settled,
+    "contract.demanded": _demanded,
+    "contract.cured": _cured,
+    "contract.overload_opened": lambda contract, act: replace(
+        contract, overloads=(*contract.overloads, OverloadCase(act.data["case"], act.data["evidence"]))
+    ),
+    "contract.suspended": _suspended,
+    "contract.resumed": _resumed,
+    "contract.terminated": lambda contract, act: replace(
+        contract, terminated_at=act.data["at"], termination_ground=act.ground
+    ),
+    "contract.stop_requested": lambda contract, act: replace(
+        contract, stop_requested_by=act.actor, stop_reason=act.data["reason"]
+    ),
+    "contract.erased": lambda contract, _: replace(contract, erased=True),
+    "contract.stopped": lambda contract, _: replace(contract, stopped=True),
+}
+"""Kind → what it does. Every kind that a service records is here; a test says so."""
+
+
+def ended_on(contract: Contract, on: date, values: ContractValues = SEED) -> date | None:
+    """The day after which the data is only kept (END-07, D-53), if it has passed."""
+    if contract.terminated_at is not None and jst_date(contract.terminated_at) <= on:
+        return jst_date(contract.terminated_at)
+    last = contract.last_day(on, values)
+    return last if last is not None and on > last else None
+
+
+def erasable_from(ended: date, retention_days: int) -> date:
+    """D-53 and P-4: after the days have passed, the first not counted."""
+    return ended + timedelta(days=retention_days + 1)

@@ -1,0 +1,69 @@
+"""What falls due by the calendar: granted plans come into force, data is erased after its retention (CHG-01, D-53)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from gateway.domain.calendar import jst_date
+from gateway.domain.contract.records import Contract, ended_on, erasable_from
+from gateway.domain.errors import NotFound
+from gateway.domain.tenant import Tenant, TenantState
+from gateway.domain.terms import Terms
+from gateway.service.accounts import Accounts
+from gateway.service.contracts.book import SYSTEM, ContractBook, Decision
+from gateway.service.policies import Policies
+
+log = logging.getLogger("kurado.contracts")
+
+
+class Upkeep:
+    """``contracts`` gives all contracts as they are now."""
+
+    def __init__(
+        self, book: ContractBook, accounts: Accounts, policies: Policies, contracts: Callable[[], list[Contract]]
+    ) -> None:
+        self._book = book
+        self._accounts = accounts
+        self._policies = policies
+        self._contracts = contracts
+
+    def run(self) -> bool:
+        """Does what is due; returns whether it did anything. Each step may be done again without harm."""
+        done = False
+        for contract in self._contracts():
+            if contract.tenant_id and not contract.erased:
+                done = self._plan(contract) or self._erase(contract) or done
+        return done
+
+    def _plan(self, contract: Contract) -> bool:
+        plan = contract.plan_on(jst_date(self._book.clock()))
+        tenant = self._tenant(contract)
+        if plan is None or tenant is None or tenant.plan == plan.plan:
+            return False
+        self._accounts.set_plan(contract.tenant, plan=plan.plan, who=SYSTEM.name)
+        log.info("a plan came into force", extra={"contract": contract.name, "plan": plan.plan})
+        return True
+
+    def _erase(self, contract: Contract) -> bool:
+        now = self._book.clock()
+        ended = ended_on(contract, jst_date(now), self._book.values)
+        if ended is None:
+            return False
+        tenant = self._tenant(contract)
+        terms: Terms = self._policies.get("terms", tenant)
+        if jst_date(now) < erasable_from(ended, terms.retention_after_end_days):
+            return False
+        if tenant is not None:
+            self._accounts.remove(contract.tenant, who=SYSTEM.name)
+        data = {"ended_on": ended.isoformat(), "retention_days": terms.retention_after_end_days}
+        self._book.act(contract.name, SYSTEM, lambda _contract, _now: Decision("contract.erased", "END-07", data=data))
+        log.warning("the data of an ended contract is erased", extra={"contract": contract.name})
+        return True
+
+    def _tenant(self, contract: Contract) -> Tenant | None:
+        try:
+            tenant = self._accounts.tenant(contract.tenant)
+        except NotFound:
+            return None
+        return None if tenant.state is TenantState.REMOVED else tenant
