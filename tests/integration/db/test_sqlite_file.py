@@ -66,6 +66,7 @@ def test_commits_are_flushed_by_default_and_need_not_be_on_request(path: Path) -
 
 def test_a_deleted_file_is_noticed_by_reads_writes_and_checks(db: SqlDatabase, path: Path) -> None:
     mark(db, "kept")
+    assert marked(db) == "kept"
     path.unlink()
     assert all_refuse(db)
     assert not path.exists()  # nobody made a new, empty one
@@ -73,6 +74,7 @@ def test_a_deleted_file_is_noticed_by_reads_writes_and_checks(db: SqlDatabase, p
 
 def test_a_replaced_file_is_noticed_and_left_alone(db: SqlDatabase, path: Path) -> None:
     mark(db, "old")
+    assert marked(db) == "old"
     other = path.with_name("other.db")
     open_database(f"sqlite:///{other}", clock=lambda: NOW).close()
     before = other.read_bytes()
@@ -283,7 +285,7 @@ def test_a_full_disk_is_said_so_and_work_goes_on_when_there_is_room(on_disk: Sql
     tenant = new_tenant(on_disk)
     ballast = disk.fill(leave=8 << 20)
     stored = 0
-    for n in range(50):
+    for n in range(100):
         error = on_disk.write(lambda tx, n=n: tx.nodes.insert(big(tenant, n))).exception(30)
         assert error is None or isinstance(error, StorageFull), repr(error)
         stored += error is None
@@ -333,7 +335,7 @@ def test_what_was_committed_survives_a_power_cut(disk: LoopDisk) -> None:
     script = (
         "import os, sys; from gateway.db.engine import open_database\n"
         "db = open_database('sqlite:///' + sys.argv[1], clock=lambda: 0)\n"
-        "for n in range(50):\n"
+        "for n in range(100):\n"
         "    db.write(lambda tx: tx.system.set_meta('mark', str(n))).result(30); print(n, flush=True)\n"
         "input(); os._exit(0)"
     )
