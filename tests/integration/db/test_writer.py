@@ -16,8 +16,9 @@ from gateway.testing.rows import file, new_tenant
 from gateway.testing.writers import writer_busy
 
 
-def commits(db: SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the batches that the writer tries from now on."""
+def commits(db: SqlDatabase, monkeypatch: pytest.MonkeyPatch, budget: float = 60) -> list[int]:
+    """The sizes of the batches that the writer tries from now on, each given ``budget`` seconds of work."""
+    monkeypatch.setattr("gateway.db.writer.BUDGET", budget)
     sizes: list[int] = []
     transact = db._writer._transact
 
@@ -113,8 +114,7 @@ def test_a_mutation_given_up_before_its_turn_is_not_done(db: SqlDatabase, tenant
 def test_a_long_batch_is_cut_and_the_rest_still_done(
     db: SqlDatabase, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.db.writer.BUDGET", 0)
-    sizes = commits(db, monkeypatch)
+    sizes = commits(db, monkeypatch, budget=0)
     with writer_busy(db):
         futures = [db.write(put(tenant, f"f{n}"), tenant.id) for n in range(4)]
     assert [future.result(30) for future in futures] == ["f0", "f1", "f2", "f3"]
