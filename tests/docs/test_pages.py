@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import click
@@ -85,6 +86,12 @@ def test_every_setting_of_a_plugin_is_documented(module: str) -> None:
     assert settings
     for name in settings:
         assert f"`{name}`" in OPERATING.read_text("utf-8"), name
+
+
+def test_the_readme_lists_the_built_in_plugins() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").partition("## Plugins")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| (\w+) \|", table, re.MULTILINE)) - {"plugin"}
+    assert listed == {entry.name for entry in distribution("kurado").entry_points.select(group="kurado.plugins")}
 
 
 def test_fragments_of_the_changelog_are_named_by_issue_and_kind() -> None:
