@@ -164,7 +164,6 @@ class BatchWriter:
         begun = committing = False
         session: Session | None = None
         try:
-            self._source.verify()
             session, tx = self._open()
             with self._source.exclusive():
                 self._source.begin_write(session, {item.key for item in items})
