@@ -96,6 +96,9 @@ class PostgresSource:
     def committed(self, session: Session) -> None:
         """The server looks after itself."""
 
+    def make_room(self) -> bool:
+        return False
+
     def fault(self, error: BaseException) -> Fault:
         import psycopg
 

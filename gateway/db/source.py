@@ -34,6 +34,9 @@ class Source(Protocol):
     def committed(self, session: Session) -> None:
         """Upkeep after a commit, still under ``exclusive``. What fails here does not concern who committed."""
 
+    def make_room(self) -> bool:
+        """After Fault.FULL: gives up space that was kept for this. Whether another try makes sense."""
+
     def fault(self, error: BaseException) -> Fault:
         """What an exception means."""
 

@@ -16,11 +16,13 @@ from gateway.db.faults import Fault, driver_error
 from gateway.db.filelock import FileLock
 from gateway.db.session import Session, SqliteSession
 from gateway.domain.errors import BackendUnavailable, KuradoError
+from gateway.domain.units import disk_reserve
 
 _BUSY = 10.0  # seconds; only foreign programs and checkpoints are waited for, our writers queue at the file lock
 _LOOK = 0.25  # seconds between two looks at the file's identity
 _JOURNAL = 16 << 20  # bytes of journal from which on it is emptied
-_EMPTY_EVERY = 1.0  # seconds
+_EMPTY_EVERY = 1.0  # seconds between two looks at the journal and the room on the disk
+_LITTLE = 64 << 10  # bytes that a small transaction takes at most
 _EMPTY_WAIT = 50  # ms for readers of the journal to finish: a commit takes no longer for it
 _TROUBLE = {
     sqlite3.SQLITE_PERM,
@@ -47,7 +49,8 @@ class SqliteSource:
         self._identity = _identity(path)
         self._looked = 0.0
         self._journal = path.with_name(path.name + "-wal")
-        self._emptied = 0.0
+        self._ballast = path.with_name(path.name + "-ballast")
+        self._kept = 0.0
         # a plain driver connection each time: SQLAlchemy's pool would hand one back to another thread
         self._engine: Engine = create_engine(
             "sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
@@ -88,15 +91,36 @@ class SqliteSource:
         session.command("BEGIN IMMEDIATE")
 
     def committed(self, session: Session) -> None:
-        """Empties a journal that grew: while somebody always reads, SQLite itself never begins it anew."""
+        """Empties a journal that grew: while somebody always reads, SQLite itself never begins it anew. And keeps some
+        room on the disk for the day when it is full."""
         moment = time.monotonic()
-        if moment - self._emptied < _EMPTY_EVERY or _size(self._journal) < _JOURNAL:
+        if moment - self._kept < _EMPTY_EVERY:
             return
-        self._emptied = moment
+        self._kept = moment
+        self._keep_room()
+        if _size(self._journal) < _JOURNAL:
+            return
         with suppress(sqlite3.Error):
             session.command(f"PRAGMA busy_timeout = {_EMPTY_WAIT}")
             session.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         session.command(f"PRAGMA busy_timeout = {int(_BUSY * 1000)}")
+
+    def _keep_room(self) -> None:
+        """A file that can be given up: a deletion, too, needs space in the journal before it frees any."""
+        with suppress(OSError):
+            disk = os.statvfs(self.path.parent)
+            size = disk_reserve(disk.f_blocks * disk.f_frsize)
+            if not size or disk.f_bavail * disk.f_frsize < 4 * size:
+                return
+            ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            try:
+                os.posix_fallocate(ballast, 0, size)
+            finally:
+                os.close(ballast)
+
+    def make_room(self) -> bool:
+        self._ballast.unlink(missing_ok=True)
+        return self._free() >= _LITTLE  # perhaps another process has given it up just now
 
     def fault(self, error: BaseException) -> Fault:
         error = driver_error(error)
@@ -140,11 +164,15 @@ class SqliteSource:
         return connection
 
     def _no_room(self) -> bool:
+        return 0 <= self._free() < 1 << 20
+
+    def _free(self) -> int:
+        """Bytes left on the disk, -1 when it does not say."""
         try:
             disk = os.statvfs(self.path.parent)
         except OSError:
-            return False
-        return disk.f_bavail * disk.f_frsize < 1 << 20
+            return -1
+        return disk.f_bavail * disk.f_frsize
 
 
 def make_file(path: Path) -> None:

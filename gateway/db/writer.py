@@ -146,6 +146,10 @@ class BatchWriter:
             outcomes = self._transact(items)
         except _Lost as lost:
             self._note(lost)
+            if lost.fault is Fault.FULL and self._source.make_room():
+                outcomes = self._transact(items)
+                self.trouble = None
+                return outcomes
             if lost.fault is not Fault.GONE or lost.begun or fresh or isinstance(lost.error, KuradoError):
                 raise
             outcomes = self._transact(items)

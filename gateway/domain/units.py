@@ -55,3 +55,9 @@ def parse_duration(value: object) -> float:
     if not 0 <= seconds < 1e11:
         raise ValueError(f"{value!r} is out of range for a duration")
     return seconds
+
+
+def disk_reserve(disk: int) -> int:
+    """Bytes of a disk of this size that are kept for the database: on a disk that content has filled to the last byte,
+    nothing could be deleted any more."""
+    return min(4 * 1024 * 1024, disk // 32)

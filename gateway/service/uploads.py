@@ -38,6 +38,7 @@ from gateway.domain.ids import Ids
 from gateway.domain.names import Path
 from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
 from gateway.domain.tenant import Caller, Limits
+from gateway.domain.units import disk_reserve
 from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, UploadInfo, Verdict
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
@@ -107,11 +108,13 @@ class Uploads:
         return Upload(self, info, conditions, self.settling.limits(caller.tenant))
 
     def _check_size(self, length: int | None) -> None:
-        if length is None:
-            return
-        if self.settings.max_size is not None and length > self.settings.max_size:
+        if length is not None and self.settings.max_size is not None and length > self.settings.max_size:
             raise TooLarge(f"the largest upload allowed has {self.settings.max_size} bytes")
-        if length and length > shutil.disk_usage(self.settings.staging).free:
+        if length == 0:
+            return
+        disk = shutil.disk_usage(self.settings.staging)
+        # twice: what the database keeps for itself may have been given up already
+        if (length or 1) > disk.free - 2 * disk_reserve(disk.total):
             raise StorageFull("the storage of this gateway is full")
 
     def put(

@@ -38,15 +38,18 @@ def test_a_full_disk_is_507_and_old_content_stays(tmp_path: Path) -> None:
             client = client_of(gateway)
             old = content(1, 100_000)
             assert client.request("PUT", "old.bin", body=old)[0] == 201
+            assert client.request("PUT", "spare.bin", body=b"s")[0] == 201
             ballast = disk.fill(leave=6 * MIB)
             assert client.request("PUT", "old.bin", body=content(2, 12 * MIB))[0] == 507
             assert client.request("GET", "old.bin")[2] == old
-            assert client.names() == ["old.bin"]
+            assert client.names() == ["old.bin", "spare.bin"]
             disk.fill_more(ballast)
             for _ in range(3):
                 status = client.request("PUT", "more.bin", body=content(3, 200_000))[0]
                 assert status == 507, status
             assert client.request("GET", "old.bin")[2] == old
+            # else a tenant could never make room again
+            assert client.request("DELETE", "spare.bin")[0] == 204
             ballast.unlink()
             wait_for(lambda: client.request("PUT", "new.bin", body=old)[0], {201}, 10)
             assert client.request("DELETE", "old.bin")[0] == 204

@@ -306,6 +306,19 @@ def test_a_full_disk_is_said_so_and_work_goes_on_when_there_is_room(on_disk: Sql
     assert on_disk.read(lambda tx: tx.session.scalar("PRAGMA integrity_check")) == "ok"
 
 
+def test_what_is_small_is_still_done_on_a_disk_that_others_have_filled(on_disk: SqlDatabase, disk: LoopDisk) -> None:
+    tenant, kept = new_tenant(on_disk), disk.folder / "kurado.db-ballast"
+    assert kept.stat().st_size > 1 << 20
+    filler = disk.fill(leave=0)
+    on_disk.write(lambda tx: tx.nodes.insert(big(tenant, 1, 1 << 20))).result(30)
+    mark(on_disk, "small")
+    assert not kept.exists()
+    filler.unlink()
+    time.sleep(sqlite._EMPTY_EVERY)
+    mark(on_disk, "room")
+    assert kept.exists()
+
+
 def test_only_those_that_do_not_fit_are_refused_on_a_full_disk(on_disk: SqlDatabase, disk: LoopDisk) -> None:
     tenant = new_tenant(on_disk)
     ballast = disk.fill(leave=1 << 20)
