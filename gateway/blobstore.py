@@ -1,8 +1,8 @@
 """The contract of storage backends: immutable bytes under keys.
 
 A backend knows no tenant, quota or rule. A *key* is 1 to 200 of ``a-z 0-9 - _ . /`` (no segment is empty, ``.`` or
-``..``), given once and never to other bytes. Methods are called from several threads at once. Whatever a backend depends on and
-cannot reach is :class:`~gateway.domain.errors.BackendUnavailable`; a full store is
+``..``), given once and never to other bytes. Methods are called from several threads at once. Whatever a backend
+depends on and cannot reach is :class:`~gateway.domain.errors.BackendUnavailable`; a full store is
 :class:`~gateway.domain.errors.StorageFull`; an absent key is :class:`~gateway.domain.errors.NotFound`; a key that is
 none is ValueError. No other exception leaves a backend for reasons outside the program.
 """
