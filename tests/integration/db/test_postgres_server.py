@@ -147,6 +147,17 @@ def test_batches_over_the_same_spaces_in_any_order_do_not_deadlock(url: str, db:
     other.close()
 
 
+def test_spaces_are_locked_in_one_order_whoever_asks(db: SqlDatabase) -> None:
+    asked: list[Any] = []
+
+    class Recorder:
+        def command(self, _: str, *params: Any) -> None:
+            asked.extend(params)
+
+    db._source.begin_write(Recorder(), [9 << 40, 3, 1 << 40, 8])  # type: ignore[arg-type]
+    assert asked[-1] == [3, 8, 1 << 40, 9 << 40]
+
+
 def test_a_conflict_is_tried_again(db: SqlDatabase) -> None:
     tries: list[int] = []
 
