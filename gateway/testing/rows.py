@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -21,20 +22,20 @@ def number() -> int:
 
 def collection(tenant_id: int, parent_id: int | None, name: str, **changes: Any) -> Node:
     """A collection; ``changes`` override its fields."""
-    return Node(**{"id": number(), "tenant_id": tenant_id, "parent_id": parent_id, "kind": Kind.COLLECTION, "name": name,
-                   "created_at": NOW, "modified_at": NOW, **changes})  # fmt: skip
+    return replace(Node(number(), tenant_id, parent_id, Kind.COLLECTION, name, NOW, NOW), **changes)
 
 
 def version(size: int = 1, state: VersionState = VersionState.CLEAN, blob_id: str | None = None) -> Version:
     """A version with a blob of its own unless one is named."""
     one = number()
-    return Version(one, blob_id or f"blob-{one:x}", size, webdav_etag(one), "text/plain", f"{one:064x}", NOW, NOW, state)
+    blob = blob_id or f"blob-{one:x}"
+    return Version(one, blob, size, webdav_etag(one), "text/plain", f"{one:064x}", NOW, NOW, state)
 
 
 def file(tenant_id: int, parent_id: int | None, name: str, size: int = 1, **changes: Any) -> Node:
-    """A file with a version of ``size`` bytes."""
-    return Node(**{"id": number(), "tenant_id": tenant_id, "parent_id": parent_id, "kind": Kind.FILE, "name": name,
-                   "created_at": NOW, "modified_at": NOW, "version": version(size), **changes})  # fmt: skip
+    """A file with a version of ``size`` bytes; ``changes`` override the fields of the node."""
+    made = Node(number(), tenant_id, parent_id, Kind.FILE, name, NOW, NOW, version=version(size))
+    return replace(made, **changes)
 
 
 def new_tenant(db: Database, name: str | None = None) -> Tenant:

@@ -110,6 +110,8 @@ def test_a_new_version_replaces_the_old_one_unless_it_is_kept(db: SqlDatabase, t
     assert found == replace(node, version=third, previous_id=second.id, modified_at=NOW + 2)
     assert not db.read(lambda tx: tx.nodes.referenced(node.version.blob_id))
     assert db.read(lambda tx: tx.nodes.referenced(second.blob_id))
+    assert db.read(lambda tx: tx.nodes.version(second.id)) == second
+    assert db.read(lambda tx: tx.nodes.version(node.version.id)) is None
     assert db.read(lambda tx: tx.nodes.totals(tenant.id)) == (3, 1)
     assert db.read(lambda tx: tx.nodes.held()) == [found]
 
