@@ -27,6 +27,8 @@ from gateway.domain.tenant import Tenant
 from gateway.hooks import PluginContext
 from gateway.policyfiles import open_policies
 from gateway.service.accounts import Accounts
+from gateway.service.audit import Audit
+from gateway.service.breakglass import BreakGlassService
 from gateway.service.contracts import ContractBook, ContractServices, Intake, Papers, Powers, Upkeep
 from gateway.service.directory import Directory
 from gateway.service.fsck import Fsck
@@ -40,10 +42,12 @@ from gateway.service.services import Services, space_services
 from gateway.service.snapshots import Snapshots
 from gateway.service.standing import Standings
 from gateway.service.sweeper import Sweeper
+from gateway.service.takedowns import TakedownService
 from gateway.service.traffic import TrafficMeter
 from gateway.service.unit_of_work import Database, Lease
 from gateway.service.uploads import UploadSettings
 from gateway.service.usage import UsageService
+from gateway.service.windows import ServiceWindows
 
 BACKENDS = "kurado.storage_backends"
 _STARTED = "started"
@@ -137,6 +141,10 @@ def _services(
     sweeper = Sweeper(db, store, staging, lambda: [one.name for one in host.subscribers()], clock)
     accounts = Accounts(db, ids, clock, space.settling)
     standings = Standings(db, clock, required=config.contracts == "required")
+
+    def is_enforced() -> bool:
+        return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
+
     return Services(
         db=db,
         store=store,
@@ -160,23 +168,24 @@ def _services(
         snapshots=Snapshots(db, clock),
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
         standings=standings,
-        contracts=_contracts(db, host, clock, ids, accounts, policies, standings),
+        contracts=_contracts(db, clock, ids, accounts, policies, standings, is_enforced),
+        windows=ServiceWindows(db, clock, standings, is_enforced),
+        takedowns=TakedownService(db, space.settling, standings, is_enforced),
+        breakglass=BreakGlassService(db, store, clock),
+        audit=Audit(db, clock),
     )
 
 
 def _contracts(
     db: Database,
-    host: pluginhost.PluginHost,
     clock: Callable[[], int],
     ids: Ids,
     accounts: Accounts,
     policies: Policies,
     standings: Standings,
+    is_enforced: Callable[[], bool],
 ) -> ContractServices:
-    def is_enforced() -> bool:
-        return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
-
-    book = ContractBook(db, ids, clock, standings.values)
+    book = ContractBook(db, ids, clock, standings.values, standings.forget)
     return ContractServices(
         book=book,
         intake=Intake(book, accounts, policies, is_enforced),

@@ -82,9 +82,7 @@ def paper_options(command: F) -> F:
         click.option("--title", default="", help="What the document is, for the register."),
         click.option("--passed-on", type=TIME, help="When a reseller or referral shop got it; starts no clock."),
         click.option("--received-at", type=TIME, default="now", help="When the provider received it. Default: now."),
-        click.option(
-            "--carrier", type=click.Choice(CARRIERS), default="post", show_default=True, help="How it came."
-        ),
+        click.option("--carrier", type=click.Choice(CARRIERS), default="post", show_default=True, help="How it came."),
         click.option(
             "--document",
             required=True,

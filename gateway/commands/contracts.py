@@ -122,9 +122,7 @@ def review(app: Application, name: str, as_json: bool) -> None:
 @click.option("--reason", required=True)
 @json_option
 @click.pass_obj
-def accept(
-    app: Application, name: str, minimum_months: int, start_day: int | None, reason: str, as_json: bool
-) -> None:
+def accept(app: Application, name: str, minimum_months: int, start_day: int | None, reason: str, as_json: bool) -> None:
     """Accept a reviewed application, at the prices of today (APP-03)."""
     intake = app.services.contracts.intake
     told(
@@ -280,9 +278,7 @@ def renew(app: Application, /, name: str, role: str, as_json: bool, **document: 
 @role_option
 @json_option
 @click.pass_obj
-def cancel(
-    app: Application, /, name: str, last_day: date | None, role: str, as_json: bool, **document: Any
-) -> None:
+def cancel(app: Application, /, name: str, last_day: date | None, role: str, as_json: bool, **document: Any) -> None:
     """Take a written cancellation (END-01 to END-04)."""
     one = app.services.contracts.papers.cancel(name, actor(app, role), paper(**document), last_day)
     told(app, one, as_json)

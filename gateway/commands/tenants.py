@@ -61,11 +61,14 @@ def add_(
     """Make a tenant with an empty space, served at /dav/NAME/. Add its first login with `kurado user add`."""
     plans = app.services.policies.get("plans")
     plan = plans.get(plan or plans.default).id
-    made = app.services.accounts.add_tenant(name, plan, own_limit(quota), own_limit(files), who=app.who)
+    demo = app.services.standings.required  # only a contract makes a customer (SVC-01)
+    made = app.services.accounts.add_tenant(name, plan, own_limit(quota), own_limit(files), demo=demo, who=app.who)
     if as_json:
         show_json(as_data(app, made))
     else:
         click.echo(f"tenant {made.name} added: plan {made.plan}, {_quota(app, made)}, at /dav/{made.name}/")
+        if demo:
+            click.echo("it is a demo tenant and never billed: customers come by `kurado contract apply` (SVC-01)")
 
 
 def own_limit(value: int | str | None) -> int | None:

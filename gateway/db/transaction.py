@@ -11,6 +11,7 @@ from gateway.db.repositories.nodes import Nodes
 from gateway.db.repositories.policies import Policies
 from gateway.db.repositories.refusals import Refusals
 from gateway.db.repositories.system import Systems
+from gateway.db.repositories.takedowns import Takedowns
 from gateway.db.repositories.tenants import Tenants
 from gateway.db.repositories.users import Users
 from gateway.db.session import Session
@@ -26,6 +27,7 @@ from gateway.service.unit_of_work import (
     PolicyRepository,
     RefusalRepository,
     SystemRepository,
+    TakedownRepository,
     TenantRepository,
     UsageRepository,
     UserRepository,
@@ -50,3 +52,4 @@ class Transaction:
         self.usage: UsageRepository = Usages(session)
         self.acts: ActRepository = Acts(session)
         self.documents: DocumentRepository = Documents(session)
+        self.takedowns: TakedownRepository = Takedowns(session)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from gateway.domain.acts import Act
 from gateway.domain.errors import NotFound
 from gateway.domain.events import TENANT_CHANGED, USER_CHANGED
 from gateway.domain.ids import Ids
@@ -146,7 +147,11 @@ class Accounts:
         return self._db.write(work).result()
 
     def _changed(self, tx: Tx, tenant: Tenant, who: str, now: int) -> Tenant:
-        event = self._settling.record(tx, operator_caller(tenant, who), TENANT_CHANGED, tenant_to_json(tenant), now)
+        data = tenant_to_json(tenant)
+        event = self._settling.record(tx, operator_caller(tenant, who), TENANT_CHANGED, data, now)
+        told = {"plan": tenant.plan, "quota_bytes": tenant.quota_bytes, "quota_files": tenant.quota_files}
+        subject, after = f"tenant:{tenant.name}", str(tenant.state)
+        tx.acts.append(Act(subject, TENANT_CHANGED, now, who, "operator", "P-6", tenant.id, after=after, data=told))
         tx.system.bump()
         return replace(tenant, seq=event.seq)
 
@@ -217,6 +222,8 @@ class Accounts:
 
     def _user_changed(self, tx: Tx, tenant: Tenant, user: User, who: str, now: int) -> User:
         self._settling.record(tx, operator_caller(tenant, who), USER_CHANGED, user_to_json(user), now)
+        told = {"user": user.login, "role": str(user.role), "disabled": user.disabled}
+        tx.acts.append(Act(f"tenant:{tenant.name}", USER_CHANGED, now, who, "operator", "P-6", tenant.id, data=told))
         tx.system.bump()
         return user
 

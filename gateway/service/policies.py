@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.domain.acts import Act
 from gateway.domain.errors import BackendUnavailable, BadRequest, NotFound
 from gateway.domain.tenant import Tenant
 from gateway.domain.terms import Plans
@@ -172,6 +173,7 @@ class Policies:
             same = [one for one in tx.policies.history(name) if one.digest == digest]
             version = same[-1] if same else tx.policies.add(name, digest, who, now, text)
             tx.policies.assign(name, version.version, tenant.id if tenant else None, who, now)
+            tx.acts.append(_act(version, who, now, tenant))
             tx.system.bump()
             return version
 
@@ -188,6 +190,8 @@ class Policies:
         def work(tx: Tx) -> None:
             _check_plans_in_use(tx, value, tenant)
             tx.policies.assign(name, version, tenant.id if tenant else None, who, now)
+            if (stored := tx.policies.get(name, version)) is not None:
+                tx.acts.append(_act(stored, who, now, tenant))
             tx.system.bump()
 
         self._db.write(work).result()
@@ -239,6 +243,13 @@ class Policies:
         if kind is None:
             raise NotFound(f"there is no policy {name!r}; there are {', '.join(sorted(self.kinds))}")
         return kind
+
+
+def _act(version: PolicyVersion, who: str, now: int, tenant: Tenant | None) -> Act:
+    """For the audit log: which document came into force, for whom."""
+    data = {"version": version.version, "digest": version.digest}
+    subject, owner = f"policy:{version.name}", tenant.id if tenant else 0
+    return Act(subject, "policy.assigned", now, who, "operator", "REV-01", owner, data=data)
 
 
 def _seed(tx: Tx, name: str, text: str, now: int) -> None:

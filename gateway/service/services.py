@@ -20,6 +20,8 @@ from gateway.service.uploads import Uploads, UploadSettings
 
 if TYPE_CHECKING:
     from gateway.service.accounts import Accounts
+    from gateway.service.audit import Audit
+    from gateway.service.breakglass import BreakGlassService
     from gateway.service.contracts import ContractServices
     from gateway.service.directory import Directory
     from gateway.service.fsck import Fsck
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from gateway.service.snapshots import Snapshots
     from gateway.service.standing import Standings
     from gateway.service.sweeper import Sweeper
+    from gateway.service.takedowns import TakedownService
     from gateway.service.traffic import TrafficMeter
     from gateway.service.usage import UsageService
+    from gateway.service.windows import ServiceWindows
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Services:
     restoring: Restoring
     standings: Standings
     contracts: ContractServices
+    windows: ServiceWindows
+    takedowns: TakedownService
+    breakglass: BreakGlassService
+    audit: Audit
 
     @property
     def trees(self) -> Trees:

@@ -73,6 +73,10 @@ class Standings:
                 self._days.clear()
             self._read_at = asked_at
 
+    def forget(self) -> None:
+        """This process recorded an act: the next question looks at once."""
+        self._read_at = -(10**18)
+
     def contracts(self) -> list[Contract]:
         """All contracts, by name."""
         return sorted(self.now().contracts.values(), key=lambda one: one.name)

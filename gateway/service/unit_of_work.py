@@ -403,7 +403,22 @@ class ActRepository(Protocol):
 
     def after(self, seq: int, limit: int = ...) -> list[Act]: ...
     def of_subject(self, subject: str) -> list[Act]: ...
+    def of_prefix(self, prefix: str) -> list[Act]:
+        """The acts about all subjects of a kind: ``maintenance:``."""
+
     def of_tenant(self, tenant_id: int) -> list[Act]: ...
+
+
+class TakedownRepository(Protocol):
+    """The files under a takedown, whose bytes do not count as used (D-33)."""
+
+    def add(self, takedown: str, tenant_id: int, node_id: int) -> tuple[int, int]:
+        """Marks the file, or all files below the collection, that are not marked yet: (bytes, files) of them."""
+
+    def lift(self, takedown: str) -> tuple[int, int]:
+        """Takes the marks away: (bytes, files) of those that still exist, as they are now."""
+
+    def is_marked(self, node_id: int) -> bool: ...
 
 
 class DocumentRepository(Protocol):
@@ -432,6 +447,7 @@ class Tx(Protocol):
     usage: UsageRepository
     acts: ActRepository
     documents: DocumentRepository
+    takedowns: TakedownRepository
 
 
 class Database(Protocol):

@@ -29,6 +29,7 @@ from gateway.domain.errors import (
     KuradoError,
     ParentMissing,
     StorageFull,
+    TakenDown,
     TooLarge,
     TypeRefused,
     Unscannable,
@@ -373,6 +374,8 @@ def write_version(
     A held version keeps the readable one before it until the verdict; every other blob that is replaced is released.
     """
     old = at.node
+    if old is not None and tx.takedowns.is_marked(old.id):
+        raise TakenDown(clause="TKD-02")  # it was taken down while the body came in
     if old is None:
         assert at.parent is not None
         node = Node(ids.new(now), caller.tenant.id, at.parent.id, Kind.FILE, name, now, now, version=version)

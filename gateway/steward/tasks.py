@@ -27,6 +27,7 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("locks", 30.0, lambda: _purge_locks(services)),
         Task("trim", 60.0, lambda: services.outbox.trim() > 0),
         Task("health", 10.0, _Examination(services).run),
+        Task("contracts", 1.0, services.contracts.upkeep.run),
     ]
     return deliveries + chores + [_job(job) for job in services.host.jobs()]
 

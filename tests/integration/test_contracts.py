@@ -43,9 +43,7 @@ def paper(space: Space) -> Paper:
 
 
 def application(route: str = "direct", plan: str = "standard") -> Application:
-    return Application(
-        CUSTOMER, plan, "invoice", route, date(2027, 4, 5), "2017-06-01", "privacy-3", MARCH - 60_000
-    )
+    return Application(CUSTOMER, plan, "invoice", route, date(2027, 4, 5), "2017-06-01", "privacy-3", MARCH - 60_000)
 
 
 def applied(contracts: ContractServices, route: str = "direct", name: str = "acme") -> Contract:

@@ -50,6 +50,12 @@ class Acts:
         sql = f"SELECT {_COLUMNS} FROM acts WHERE subject = ? ORDER BY seq"
         return [_act(row) for row in self._s.rows(sql, subject)]
 
+    def of_prefix(self, prefix: str) -> list[Act]:
+        # the character after ":" ends the range of subjects with that prefix, which the index finds
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        sql = f"SELECT {_COLUMNS} FROM acts WHERE subject >= ? AND subject < ? ORDER BY seq"
+        return [act for row in self._s.rows(sql, prefix, end) if (act := _act(row)).subject.startswith(prefix)]
+
     def of_tenant(self, tenant_id: int) -> list[Act]:
         sql = f"SELECT {_COLUMNS} FROM acts WHERE tenant_id = ? ORDER BY seq"
         return [_act(row) for row in self._s.rows(sql, tenant_id)]

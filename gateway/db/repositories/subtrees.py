@@ -57,7 +57,10 @@ SELECT {NODE_COLUMNS} FROM versions v JOIN nodes n ON n.id = v.node_id AND n.ver
 WHERE v.state != '{VersionState.CLEAN}' AND v.node_id > ? ORDER BY v.node_id LIMIT ?"""
 
 _TOTALS = """
-SELECT COALESCE(SUM(v.size), 0), COUNT(*) FROM nodes n JOIN versions v ON v.id = n.version_id WHERE n.tenant_id = ?"""
+SELECT COALESCE(SUM(v.size), 0), COUNT(*) FROM nodes n JOIN versions v ON v.id = n.version_id WHERE n.tenant_id = ?
+AND NOT EXISTS (SELECT 1 FROM taken_down t WHERE t.node_id = n.id)"""
+_COUNTS = "NOT EXISTS (SELECT 1 FROM taken_down t WHERE t.node_id = n.id)"
+"""What was taken down does not count as used (D-33)."""
 
 _CURRENT_BYTES = "SELECT COALESCE(SUM(v.size), 0) FROM nodes n JOIN versions v ON v.id = n.version_id"
 
@@ -127,11 +130,11 @@ class _Erasing:
         if not node_ids:
             return
         s, ids = self._s, self._s.array(node_ids)
-        self.bytes += int(s.scalar(f"{_CURRENT_BYTES} WHERE n.id {s.in_list}", ids))
+        self.bytes += int(s.scalar(f"{_CURRENT_BYTES} WHERE n.id {s.in_list} AND {_COUNTS}", ids))
+        self.files += len(node_ids) - int(s.scalar(f"SELECT COUNT(*) FROM taken_down WHERE node_id {s.in_list}", ids))
         rows = s.rows(f"DELETE FROM versions WHERE node_id {s.in_list} RETURNING blob_id", ids)
         self.blobs.extend(row[0] for row in rows)
         s.run(f"DELETE FROM nodes WHERE id {s.in_list}", ids)
-        self.files += len(node_ids)
         self.left -= len(node_ids)
 
     def emptied(self, node_id: int) -> None:

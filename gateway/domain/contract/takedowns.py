@@ -39,9 +39,7 @@ class Takedowns:
             one = replace(self.all[name], lifted_at=act.at)
         else:
             path = tuple(data["path"])
-            one = Takedown(
-                name, act.tenant_id, data["node_id"], path, act.ground, data["reason"], act.at, act.actor
-            )
+            one = Takedown(name, act.tenant_id, data["node_id"], path, act.ground, data["reason"], act.at, act.actor)
         return Takedowns({**self.all, name: one})
 
     def standing(self, tenant_id: int) -> tuple[Takedown, ...]:

@@ -69,9 +69,17 @@ Decide = Callable[[Contract, int], Decision]
 
 
 class ContractBook:
-    """``values`` are the constants of the terms in force."""
+    """``values`` are the constants of the terms in force; ``changed`` is called when an act was recorded."""
 
-    def __init__(self, db: Database, ids: Ids, clock: Callable[[], int], values: ContractValues = SEED) -> None:
+    def __init__(
+        self,
+        db: Database,
+        ids: Ids,
+        clock: Callable[[], int],
+        values: ContractValues = SEED,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.changed = changed
         self.db = db
         self.ids = ids
         self.clock = clock
@@ -125,7 +133,9 @@ class ContractBook:
                 also(tx, contract)
             return self._record(tx, contract, actor, decision, data, now)
 
-        return self.db.write(work).result()
+        done = self.db.write(work).result()
+        self.changed()
+        return done
 
     def _record(
         self, tx: Tx, contract: Contract, actor: Actor, decision: Decision, data: Mapping[str, Any], now: int

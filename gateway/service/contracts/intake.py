@@ -82,7 +82,9 @@ class Intake:
             assert applied is not None
             return applied
 
-        return self._book.db.write(work).result()
+        done = self._book.db.write(work).result()
+        self._book.changed()
+        return done
 
     def _check(self, application: Application) -> None:
         require(

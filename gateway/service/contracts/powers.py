@@ -108,7 +108,9 @@ class Powers:
                 decided.terminable,
                 "the ground is gone: paid or corrected"
                 if one and one.cured
-                else f"not before {since}" if since else "the clock of the demand has not begun",
+                else f"not before {since}"
+                if since
+                else "the clock of the demand has not begun",
                 "END-05",
             )
             data = {
