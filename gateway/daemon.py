@@ -43,6 +43,7 @@ from gateway.service.snapshots import Snapshots
 from gateway.service.standing import Standings
 from gateway.service.sweeper import Sweeper
 from gateway.service.takedowns import TakedownService
+from gateway.service.tally import open_tally
 from gateway.service.traffic import TrafficMeter
 from gateway.service.unit_of_work import Database, Lease
 from gateway.service.uploads import UploadSettings
@@ -155,7 +156,7 @@ def _services(
         space=space,
         accounts=accounts,
         directory=directory,
-        logins=Logins(directory, clock),
+        logins=Logins(directory, clock, open_tally(config.data_dir / "run" / "logins")),
         policies=policies,
         traffic=TrafficMeter(
             boot_id, clock, lambda samples: db.write(lambda tx: host.traffic(samples, tx.usage)).result()

@@ -14,6 +14,7 @@ from gateway.domain.errors import TenantSuspended, Unauthenticated
 from gateway.domain.tenant import Tenant, TenantState, User
 from gateway.service.directory import Directory
 from gateway.service.passwords import verify
+from gateway.service.tally import Tally
 from gateway.service.throttle import Throttle
 
 CACHE_MS = 30_000
@@ -42,16 +43,17 @@ class _Verified:
 
 
 class Logins:
-    """Verified logins are kept under a keyed hash of (tenant, login, password): no password stays in memory."""
+    """Verified logins are kept under a keyed hash of (tenant, login, password): no password stays in memory. ``tally``
+    is where wrong logins are counted; without it in this process alone."""
 
-    def __init__(self, directory: Directory, clock: Callable[[], int]) -> None:
+    def __init__(self, directory: Directory, clock: Callable[[], int], tally: Tally | None = None) -> None:
         self._directory = directory
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._in_work: dict[bytes, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._throttle = Throttle()
+        self._throttle = Throttle(tally)
 
     def cached(self, tenant_name: str | None, login: str, password: str) -> Parts | None:
         """Tenant and user of a login that was verified seconds ago, without waiting for anything; else None.

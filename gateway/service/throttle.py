@@ -5,12 +5,11 @@ from __future__ import annotations
 import ipaddress
 import math
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from gateway.domain.errors import RateLimited
+from gateway.service.tally import OwnTally, Tally
 
-MAX_BUCKETS = 20_000
 _GOOD_FOR = 24 * 3600 * 1000  # ms for which an address that logged a user in is known as that user's
 
 
@@ -32,24 +31,22 @@ every 15 s, so that many attackers together are slow and the right user still co
 
 
 class _Buckets:
-    """Levels by key, the least recently touched forgotten first."""
+    """Levels by key, of one rule."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, tally: Tally, name: str, rule: Rule) -> None:
         self.rule = rule
-        self._levels: OrderedDict[tuple[str, ...], tuple[float, int]] = OrderedDict()
+        self._tally = tally
+        self._name = name
 
     def level(self, key: tuple[str, ...], now: int) -> float:
-        level, at = self._levels.get(key, (0.0, now))
-        return max(0.0, level - (now - at) / self.rule.leak)
+        level, at = self._tally.get((self._name, *key)) or (0.0, now)
+        return max(0.0, level - max(0, now - at) / self.rule.leak)
 
     def add(self, key: tuple[str, ...], now: int) -> None:
-        self._levels[key] = (min(self.level(key, now), self.rule.limit) + 1, now)
-        self._levels.move_to_end(key)
-        if len(self._levels) > MAX_BUCKETS:
-            self._levels.popitem(last=False)
+        self._tally.put((self._name, *key), min(self.level(key, now), self.rule.limit) + 1, now)
 
     def clear(self, key: tuple[str, ...]) -> None:
-        self._levels.pop(key, None)
+        self._tally.drop((self._name, *key))
 
     def wait(self, key: tuple[str, ...], now: int, limit: int) -> float:
         """Seconds until another try is allowed."""
@@ -58,21 +55,23 @@ class _Buckets:
 
 
 class Throttle:
-    """Counts in this process. ``account`` is (tenant, login), whether it exists or not."""
+    """Counts together with the other processes that were given the same ``tally``: a client's connections are spread
+    over all gates. ``account`` is (tenant, login), whether it exists or not."""
 
-    def __init__(self) -> None:
-        self._pairs = _Buckets(PAIR)
-        self._addresses = _Buckets(ADDRESS)
-        self._users = _Buckets(USER)
-        self._good: OrderedDict[tuple[str, ...], int] = OrderedDict()
+    def __init__(self, tally: Tally | None = None) -> None:
+        self._tally = tally or OwnTally()
+        self._pairs = _Buckets(self._tally, "pair", PAIR)
+        self._addresses = _Buckets(self._tally, "address", ADDRESS)
+        self._users = _Buckets(self._tally, "user", USER)
         self._lock = threading.Lock()
 
     def check(self, account: tuple[str, str], remote: str, now: int) -> None:
         """Raises RateLimited with ``retry_after`` while this address has to wait."""
         address = network_of(remote)
         pair = (*account, address)
-        with self._lock:
-            known = now - self._good.get(pair, -_GOOD_FOR) < _GOOD_FOR
+        with self._lock, self._tally.held():
+            good = self._tally.get(("good", *pair))
+            known = good is not None and now - good[1] < _GOOD_FOR
             hunted = self._users.level(account, now) >= USER.limit
             wait = self._pairs.wait(pair, now, 1 if hunted and not known else PAIR.limit)
             if not known:
@@ -83,7 +82,7 @@ class Throttle:
     def failed(self, account: tuple[str, str], remote: str, now: int) -> None:
         """Counts a wrong try."""
         address = network_of(remote)
-        with self._lock:
+        with self._lock, self._tally.held():
             self._pairs.add((*account, address), now)
             self._addresses.add((address,), now)
             self._users.add(account, now)
@@ -91,12 +90,9 @@ class Throttle:
     def succeeded(self, account: tuple[str, str], remote: str, now: int) -> None:
         """Forgives this user's wrong tries from this address and remembers it as the user's."""
         pair = (*account, network_of(remote))
-        with self._lock:
+        with self._lock, self._tally.held():
             self._pairs.clear(pair)
-            self._good[pair] = now
-            self._good.move_to_end(pair)
-            if len(self._good) > MAX_BUCKETS:
-                self._good.popitem(last=False)
+            self._tally.put(("good", *pair), 0.0, now)
 
 
 def network_of(remote: str) -> str:
