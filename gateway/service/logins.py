@@ -83,7 +83,8 @@ class Logins:
             found = self._still_good(digest, may_read=True)
             if found:
                 return found
-            self._throttle.check(account, remote, self._clock())
+            if not self._was_right(digest):
+                self._throttle.check(account, remote, self._clock())
             parts = self._verify(tenant_name, login, password)
             if parts is None:
                 self._throttle.failed(account, remote, self._clock())
@@ -119,7 +120,6 @@ class Logins:
         if entry is None:
             return None
         if entry.expires_at <= self._clock():
-            self._verified.pop(digest, None)
             return None
         tenant = self._directory.tenant(entry.tenant)
         if tenant is None or not (may_read or self._directory.knows(tenant, entry.login)):
@@ -128,6 +128,14 @@ class Logins:
         if user is None or user.disabled or (user.id, user.password_hash) != (entry.user_id, entry.password_hash):
             return None
         return _usable((tenant, user))
+
+    def _was_right(self, digest: bytes) -> bool:
+        """Whether just this password was right and is unchanged: whoever sends it is not guessing, and a drive that is
+        mounted must not go away because another program at the same address has an old password."""
+        entry = self._verified.get(digest)
+        tenant = self._directory.tenant(entry.tenant) if entry else None
+        user = self._directory.user(tenant, entry.login) if entry and tenant else None
+        return bool(entry and user and (user.id, user.password_hash) == (entry.user_id, entry.password_hash))
 
     def _keep(self, digest: bytes, parts: Parts) -> None:
         tenant, user = parts

@@ -246,6 +246,17 @@ def test_the_right_user_elsewhere_and_already_logged_in_is_not_locked_out(world:
     assert world.login(remote="203.0.113.5").id == 11
 
 
+def test_a_mounted_drive_outlives_wrong_tries_at_its_own_address(world: World) -> None:
+    world.login()
+    world.now += CACHE_MS
+    for _ in range(PAIR.limit):
+        with pytest.raises(Unauthenticated):
+            world.login("wrong")
+    with pytest.raises(RateLimited):
+        world.login("wrong")
+    assert world.login().id == 11
+
+
 def test_an_unknown_user_is_throttled_like_a_known_one(world: World) -> None:
     for _ in range(PAIR.limit):
         with pytest.raises(Unauthenticated):
