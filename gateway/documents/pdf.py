@@ -12,11 +12,12 @@ from importlib.metadata import version
 from typing import NamedTuple, cast
 
 from fpdf import FPDF
-from fpdf.enums import Align, MethodReturnValue, XPos, YPos
+from fpdf.enums import Align
 from fpdf.fonts import TTFFont
 
 from gateway.documents.fonts import Fonts, find_fonts
 from gateway.documents.view import InvoiceView, LineView, view_of
+from gateway.documents.wrapping import wrapped
 from gateway.domain.calendar import JST
 from gateway.domain.errors import KuradoError
 from gateway.domain.invoice import InvoiceDocument
@@ -32,7 +33,7 @@ _INK, _SOFT, _LINE, _DEEP, _TINT, _WHITE = (
 _MARGIN, _FOOT = 17.0, 18.0
 _WIDTH = 210 - 2 * _MARGIN
 _ISSUER_WIDTH = 74.0
-_COLUMNS = (78.0, 28.0, 22.0, 17.0, 31.0)
+_COLUMNS = (72.0, 27.0, 32.0, 15.0, 30.0)
 _RATES, _SUMS = (24.0, 36.0, 28.0), (47.0, 33.0)
 _PAD = 2.0
 _MM_PER_POINT = 0.3528
@@ -45,9 +46,12 @@ class GlyphMissing(KuradoError):
 
 
 class _Cell(NamedTuple):
+    """``wrap``: over several lines; else on one line, however small."""
+
     text: str
     align: Align = Align.L
     color: tuple[int, int, int] = _INK
+    wrap: bool = False
 
 
 def invoice_pdf(document: InvoiceDocument, language: str, fonts: Fonts | None = None) -> bytes:
@@ -102,16 +106,31 @@ class _Page(FPDF):
         self.cell(width, height, text, align=align)
         self.set_xy(x, y)
 
-    def block(self, text: str, width: float, align: Align = Align.L, leading: float = 1.5) -> None:
+    def block(self, text: str, width: float) -> None:
         """Wrapped text; the pen goes below it."""
         self._note(text)
-        height = self.font_size_pt * _MM_PER_POINT * leading
-        self.multi_cell(width, height, text, align=align, new_x=XPos.LEFT, new_y=YPos.NEXT)
+        x = self.x
+        for line in wrapped(text, width, self.get_string_width):
+            self.cell(width, self.leading, line)
+            self.set_xy(x, self.y + self.leading)
 
-    def height_of(self, text: str, width: float) -> float:
-        height: float = self.font_size_pt * _MM_PER_POINT * 1.5
-        lines = self.multi_cell(width, height, text, dry_run=True, output=MethodReturnValue.LINES)
-        return height * max(1, len(cast(list[str], lines)))
+    @property
+    def leading(self) -> float:
+        """From line to line."""
+        return float(self.font_size_pt) * _MM_PER_POINT * 1.5
+
+    def fitted(self, text: str, width: float, align: Align) -> None:
+        """One line, set smaller where it is too long: an amount is never broken."""
+        size, needed, height = self.font_size_pt, self.get_string_width(text), self.leading
+        self.set_font_size(size * min(1, width / needed) if needed else size)
+        self.line_of(text, align, width, height)
+        self.set_font_size(size)
+
+    def height_of_row(self, cells: Sequence[_Cell], widths: Sequence[float]) -> float:
+        """Without the space above and below."""
+        pairs = [(cell.text, width - 2 * _PAD) for cell, width in zip(cells, widths, strict=True) if cell.wrap]
+        lines = [len(wrapped(text, width, self.get_string_width)) for text, width in pairs]
+        return self.leading * max(lines, default=1)
 
     def rule(self, y: float, x: float = _MARGIN, width: float = _WIDTH, thick: float = 0.2, deep: bool = False) -> None:
         self.set_draw_color(*(_DEEP if deep else _LINE))
@@ -120,22 +139,24 @@ class _Page(FPDF):
 
     def row(self, cells: Sequence[_Cell], widths: Sequence[float], x: float, *, space: float = 1.7) -> None:
         """Cells beside each other, as high as the highest, with a line below."""
-        height = max(self.height_of(cell.text, width - 2 * _PAD) for cell, width in zip(cells, widths, strict=True))
+        height = self.height_of_row(cells, widths)
         top = self.y
         left = x
         for cell, width in zip(cells, widths, strict=True):
             self.set_xy(left + _PAD, top + space)
             self.set_text_color(*cell.color)
-            self.block(cell.text, width - 2 * _PAD, cell.align)
+            if cell.wrap:
+                self.block(cell.text, width - 2 * _PAD)
+            else:
+                self.fitted(cell.text, width - 2 * _PAD, cell.align)
             left += width
         self.set_xy(_MARGIN, top + height + 2 * space)
         self.rule(self.y, x, sum(widths))
 
     def heading(self, cells: Sequence[_Cell], widths: Sequence[float], x: float) -> None:
         self.type(8)
-        height = max(self.height_of(cell.text, width - 2 * _PAD) for cell, width in zip(cells, widths, strict=True))
         self.set_fill_color(*_TINT)
-        self.rect(x, self.y, sum(widths), height + 3.4, style="F")
+        self.rect(x, self.y, sum(widths), self.height_of_row(cells, widths) + 3.4, style="F")
         self.row([cell._replace(color=_SOFT) for cell in cells], widths, x)
 
     def room(self, height: float) -> bool:
@@ -149,7 +170,7 @@ class _Page(FPDF):
         for style, used in self._used.items():
             known = cast(TTFFont, self.fonts[f"text{style}"]).cmap
             for char in sorted(used):
-                if ord(char) not in known and char != "\n":
+                if ord(char) not in known:
                     raise GlyphMissing(f"the invoice's font cannot show {char!r} (U+{ord(char):04X})")
 
     def _note(self, text: str) -> None:
@@ -232,17 +253,18 @@ def _lines(page: _Page, view: InvoiceView) -> None:
     page.heading(heads, _COLUMNS, _MARGIN)
     page.type(9.5)
     for line in view.lines:
-        if not page.room(page.height_of(line.description, _COLUMNS[0] - 2 * _PAD) + 4):
+        cells = _cells(line)
+        if not page.room(page.height_of_row(cells, _COLUMNS) + 4):
             page.heading(heads, _COLUMNS, _MARGIN)
             page.type(9.5)
-        page.row(_cells(line), _COLUMNS, _MARGIN)
+        page.row(cells, _COLUMNS, _MARGIN)
     page.set_y(page.y + 7)
 
 
 def _cells(line: LineView) -> list[_Cell]:
     right = Align.R
     return [
-        _Cell(line.description),
+        _Cell(line.description, wrap=True),
         _Cell(line.rule, color=_SOFT),
         _Cell(line.quantity, right),
         _Cell(line.rate, right),

@@ -7,6 +7,7 @@ never edited: what was wrong on it is put right by a line of the next one (PAY-0
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -65,7 +66,8 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """As it stands in the application or the last change of customer data (APP-01, CUS-01). ``number`` names it."""
+    """As it stands in the application or the last change of customer data (APP-01, CUS-01). ``number`` names it; the
+    address may have several lines."""
 
     number: str
     name: str
@@ -76,6 +78,9 @@ class Customer:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise InvoiceError("CUSTOMER_MISSING", "the customer has no name")
+        for text in (self.number, self.name, self.postal_code, self.address.replace("\n", ""), self.contact):
+            if any(unicodedata.category(char) == "Cc" for char in text):
+                raise InvoiceError("CUSTOMER_INVALID", f"{text!r} has control characters")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,14 @@ def test_many_lines_go_on_over_pages(fonts: Fonts) -> None:
     assert (_pages(one), _pages(many)) == (1, 3)
 
 
+@needs_poppler
+def test_no_amount_is_broken_over_lines_however_large(fonts: Fonts, tmp_path: Path) -> None:
+    document = invoice_document(extra=[usage_line(98_765_432_109_876)])
+    lines = _run("pdftotext", invoice_pdf(document, "en", fonts), tmp_path).splitlines()
+    view = view_of(document, "en")
+    assert {view.total, view.net, view.tax, view.lines[-1].amount} <= {line.strip() for line in lines}
+
+
 def test_a_character_without_a_shape_is_an_error_not_a_box(fonts: Fonts) -> None:
     document = invoice_document(customer=Customer("C1", "株式会社\N{CUNEIFORM SIGN A}"))
     with pytest.raises(GlyphMissing, match=r"U\+12000"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -130,6 +131,12 @@ def test_other_numbers_are_refused(number: str) -> None:
 def test_an_issuer_has_a_registration_number(registration: str) -> None:
     with pytest.raises(InvoiceError, match="13 digits"):
         Issuer(Text("a", "a"), registration, "", Text("", ""))
+
+
+@pytest.mark.parametrize("change", [{"name": "a\nb"}, {"contact": "\x1b[1m"}, {"address": "a\rb"}, {"number": "\x00"}])
+def test_a_customer_has_no_control_characters(change: dict[str, str]) -> None:
+    with pytest.raises(InvoiceError, match="control characters"):
+        replace(CUSTOMER, **change)
 
 
 def test_no_tax_rate_and_a_foreign_tax_are_refused() -> None:
