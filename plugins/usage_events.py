@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.domain.collecting import CannotExport
 from gateway.hooks import Exporter, PluginContext, hookimpl
+from plugins._collecting import no_other_settings
 
 FORMAT = "cloudevents"
 REQUIRED = ("specversion", "id", "source", "type")
@@ -24,8 +25,7 @@ Records = Callable[[str, date], Iterable[Record]]
 
 def create(context: PluginContext) -> object:
     """The entry point."""
-    for key in context.settings:
-        raise ValueError(f"{key}: unknown setting; usage_events has none")
+    no_other_settings(context.settings, "usage_events", "no settings")
     return UsageEvents(lambda tenant, day: context.services.usage.records(tenant, day))
 
 

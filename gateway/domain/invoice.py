@@ -85,7 +85,8 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """``rate`` in basis points, None: no tax (TAX-02). ``corrects``: the number of the invoice that it puts right."""
+    """``rate`` in basis points, None: no tax (TAX-02). ``corrects``: the number of the invoice that it puts right, and
+    ``corrects_code`` the code of the line there."""
 
     code: str
     description: Text
@@ -95,6 +96,7 @@ class InvoiceLine:
     rule: str
     rate: int | None
     corrects: str = ""
+    corrects_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,15 @@ def correction(of: InvoiceDocument, line: InvoiceLine, right: int, reason: Text)
         raise InvoiceError("NOTHING_TO_CORRECT", f"{line.code} of {of.number} already stands at {right}")
     description = Text(f"{of.number} 訂正：{reason.ja}", f"Correction of {of.number}: {reason.en}")
     return InvoiceLine(
-        CORRECTION, description, Decimal(1), _ITEM, right - line.amount, "PAY-01", line.rate, corrects=of.number
+        CORRECTION,
+        description,
+        Decimal(1),
+        _ITEM,
+        right - line.amount,
+        "PAY-01",
+        line.rate,
+        corrects=of.number,
+        corrects_code=line.corrects_code or line.code,
     )
 
 
