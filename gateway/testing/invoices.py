@@ -7,8 +7,9 @@ from datetime import date
 from decimal import Decimal
 
 from gateway.domain.calendar import Period, PeriodKind
-from gateway.domain.contract.invoicing import UNTAXED, Invoice, Line, TaxRate
+from gateway.domain.contract.invoicing import UNTAXED, Invoice, Line
 from gateway.domain.invoice import BY_INVOICE, Customer, InvoiceDocument, InvoiceLine, Issuer, Text, issue
+from gateway.domain.terms import TaxRate
 
 RATES = (TaxRate(date(2019, 10, 1), 1000),)
 MONTH = Period(PeriodKind.MONTH, date(2027, 4, 21), date(2027, 5, 20))

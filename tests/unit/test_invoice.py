@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.contract.invoicing import Invoice, Line, TaxRate
+from gateway.domain.contract.invoicing import Invoice, Line
 from gateway.domain.contract.values import RuleError
 from gateway.domain.invoice import (
     BANK_DEBIT,
@@ -26,6 +26,7 @@ from gateway.domain.invoice import (
     rate_totals,
 )
 from gateway.domain.invoice_json import document_from_json, document_to_json
+from gateway.domain.terms import TaxRate
 from gateway.testing.invoices import CUSTOMER, ISSUER, RATES, invoice_document, made, usage_line
 
 REASON = Text("適用プラン誤り", "wrong plan")
