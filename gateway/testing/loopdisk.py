@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,16 @@ class LoopDisk:
         _run("mount", "-o", ",".join(["loop", *options]), str(self.image), str(self.folder))
 
     def unmount(self) -> None:
-        _run("umount", str(self.folder))
+        """Waits for processes that were killed: threads of a dead process hold its files a moment longer."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                _run("umount", str(self.folder))
+                return
+            except RuntimeError as error:
+                if "busy" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def remount(self, option: str) -> None:
         """``ro`` or ``rw``."""
