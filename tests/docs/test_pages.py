@@ -38,6 +38,12 @@ def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
         assert not anchor or anchor in anchors(linked), target
 
 
+def test_every_page_is_linked_from_the_readme() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name}" in text, page.name
+
+
 def rows(page: Path) -> dict[str, str]:
     """First cell (a name in backticks) → line, of all tables of a page."""
     lines = page.read_text("utf-8").splitlines()
