@@ -251,7 +251,10 @@ class Files:
         self, tx: Tx, caller: Caller, node: Node, target: Found, replaced: Node | None, name: str, now: int
     ) -> Placed:
         assert target.parent is not None
-        tx.locks.drop_below(node.id)
+        if node.is_collection:
+            tx.locks.drop_below(node.id)
+        else:
+            tx.locks.drop_on([node.id])
         erased = Erased(0, 0, [])
         if replaced:
             # a creative application locks the original, then moves its temporary file over it: the lock stays

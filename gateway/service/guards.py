@@ -71,7 +71,7 @@ def check_locks(tx: Tx, caller: Caller, now: int, conditions: Conditions, target
         for group in groups:
             if not satisfied(group):
                 raise Locked(paths=[group[0].root])
-        if target.tree and target.at.node:
+        if target.tree and target.at.node and target.at.node.is_collection:
             _check_below(tx.locks.below(target.at.node.id, now), satisfied)
 
 

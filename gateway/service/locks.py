@@ -109,7 +109,7 @@ class Locks:
         conflicts = [lock.root for lock in standing if lock.conflicts_with(scope)]
         if conflicts:
             raise LockConflict("a conflicting lock exists", paths=conflicts)
-        if len(tx.locks.of_tenant(caller.tenant.id, now)) >= MAX_LOCKS:
+        if tx.locks.count(caller.tenant.id, now) >= MAX_LOCKS:
             raise Forbidden(f"this space has {MAX_LOCKS} locks already")
 
     def refresh(self, caller: Caller, path: Path, conditions: Conditions, timeout: int | None) -> Lock:

@@ -64,6 +64,9 @@ class Locks:
             rows = self._s.rows(sql, tenant_id, now)
         return sorted((_lock(row) for row in rows), key=lambda lock: (lock.tenant_id, lock.root, lock.token))
 
+    def count(self, tenant_id: int, now: int) -> int:
+        return int(self._s.scalar("SELECT COUNT(*) FROM locks WHERE tenant_id = ? AND expires_at > ?", tenant_id, now))
+
     def refresh(self, token: str, timeout: int, expires_at: int) -> None:
         self._s.run("UPDATE locks SET timeout = ?, expires_at = ? WHERE token = ?", timeout, expires_at, token)
 

@@ -59,6 +59,8 @@ def test_locks_are_found_on_below_and_among_children(db: SqlDatabase, tenant: Te
     assert read(lambda tx: tx.locks.of_children(tenant.root_id, NOW)) == {on_a.token, on_g.token}
     assert read(lambda tx: tx.locks.of_children(nodes["b"].id, NOW)) == {on_f.token}
     assert read(lambda tx: tx.locks.of_tenant(tenant.id, NOW)) == {on_a.token, on_f.token, on_g.token}
+    assert db.read(lambda tx: tx.locks.count(tenant.id, NOW)) == 3
+    assert db.read(lambda tx: tx.locks.count(tenant.id + 1, NOW)) == 0
 
 
 def test_a_lock_ends_at_its_time_and_is_purged(db: SqlDatabase, tenant: Tenant, nodes: dict[str, Node]) -> None:
