@@ -115,8 +115,10 @@ class Locks:
     def refresh(self, caller: Caller, path: Path, conditions: Conditions, timeout: int | None) -> Lock:
         """LOCK without a body: renews the one lock that the If header names and in whose scope the path lies.
 
-        Raises PreconditionFailed when there is none, as RFC 4918 section 9.10.2 asks.
+        Raises PreconditionFailed when there is none, as RFC 4918 section 9.10.2 asks; Forbidden for viewers: who may
+        write no more must not keep others out for ever.
         """
+        require_writer(caller)
         tokens = conditions.if_header.tokens if conditions.if_header else frozenset[str]()
 
         def work(tx: Tx) -> Lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -335,6 +336,16 @@ def test_a_tree_with_a_member_locked_by_somebody_else_stays_whole(space: Space) 
             act()
         assert refused.value.paths == (("d", "a"),)
     assert space.names("d") == ["a", "b"]
+
+
+def test_who_may_only_read_any_more_renews_no_lock(space: Space) -> None:
+    space.put("/a", b"x")
+    editor = space.user("ed", Role.EDITOR)
+    token = lock(space, "/a", caller=editor)
+    space.services.locks.refresh(editor, ("a",), with_token(token), 600)
+    viewer = replace(editor, user=replace(editor.user, role=Role.VIEWER))
+    with pytest.raises(Forbidden):
+        space.services.locks.refresh(viewer, ("a",), with_token(token), 600)
 
 
 def test_a_moved_file_leaves_its_lock_behind(space: Space) -> None:
