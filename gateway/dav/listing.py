@@ -12,6 +12,7 @@ from gateway.dav.conditions import http_date
 from gateway.dav.request import DavRequest
 from gateway.domain.names import sort_key
 from gateway.domain.node import Node
+from gateway.domain.units import format_size
 from gateway.exchange import Exchange, Reply
 from gateway.service.results import Found
 
@@ -26,7 +27,7 @@ HTML_HEADERS = {
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;width:100%}td,th{padding:.3rem .6rem;text-align:left;border-bottom:1px solid #ddd}"
-    "td.n{text-align:right;white-space:nowrap}a{color:#0b57a4;text-decoration:none}a:hover{text-decoration:underline}"
+    ".n{text-align:right;white-space:nowrap}h1{font-size:1.5rem;overflow-wrap:anywhere}td{overflow-wrap:anywhere}a{color:#0b57a4;text-decoration:none}a:hover{text-decoration:underline}"
     "code,pre{background:#f4f4f4;padding:.1rem .3rem;overflow-x:auto}pre{padding:.6rem}"
 )
 
@@ -55,13 +56,13 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 async def _listing(request: DavRequest, collection: Node, page: list[Node]) -> AsyncIterator[bytes]:
-    shown = "/" + "/".join(request.path)
+    shown = "/".join((request.caller.tenant.name, *request.path)) + "/"
     above = ""
     if request.path:
         above = f'<tr><td><a href="{html.escape(request.href(request.path[:-1], collection=True))}">..</a></td></tr>'
     yield (
-        f"{_head(f'{request.caller.tenant.name}{shown}')}<h1>{html.escape(shown)}</h1>"
-        f"<table><tr><th>Name</th><th>Size</th><th>Changed</th></tr>{above}"
+        f"{_head(shown)}<h1>{html.escape(shown)}</h1>"
+        f'<table><tr><th>Name</th><th class="n">Size</th><th class="n">Changed</th></tr>{above}'
     ).encode()
     while page:
         yield "".join(_row(request, node) for node in page).encode()
@@ -75,7 +76,7 @@ async def _listing(request: DavRequest, collection: Node, page: list[Node]) -> A
 def _row(request: DavRequest, node: Node) -> str:
     url = html.escape(request.href((*request.path, node.name), collection=node.is_collection))
     name = html.escape(node.name) + ("/" if node.is_collection else "")
-    size = f"{node.size:,}" if node.version else ""
+    size = format_size(node.size) if node.version else ""
     at = node.version.mtime if node.version else node.modified_at
     return f'<tr><td><a href="{url}">{name}</a></td><td class="n">{size}</td><td class="n">{http_date(at)}</td></tr>'
 

@@ -228,7 +228,7 @@ def test_the_listing_page_is_escaped_and_runs_nothing(dav: DavClient) -> None:
     assert b"<img" not in answer.body
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert b'href="/dav/studio/%22%3E%3Cimg' in answer.body
-    assert b"10</td>" in answer.body
+    assert b"10 B</td>" in answer.body
 
 
 def test_the_front_page_says_how_to_mount_on_each_system(dav: DavClient) -> None:
