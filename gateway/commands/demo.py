@@ -29,6 +29,7 @@ data_dir: data
 storage: {backend: local}
 gates: 2
 plugins:
+  - name: contract_state
   - name: quota
   - name: content_policy
   - name: virus_scan

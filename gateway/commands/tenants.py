@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gateway.commands.app import Application, TenantName, iso, json_option, show, show_json
+from gateway.domain.errors import ActRefused
 from gateway.domain.tenant import Limits, Tenant
 from gateway.domain.units import format_size, parse_size
 
@@ -146,6 +147,7 @@ def set_(
         raise click.UsageError("nothing to change: give --plan, --quota or --files")
     changes: dict[str, Any] = {}
     if plan is not None:
+        _require_no_contract(app, name, "CHG-01", "a plan changes by a written request: kurado contract request-change")
         one = app.services.accounts.tenant(name)
         changes["plan"] = app.services.policies.get("plans", one).get(plan).id
     if quota is not None:
@@ -165,6 +167,7 @@ def set_(
 @click.pass_obj
 def suspend(app: Application, name: str, as_json: bool) -> None:
     """Refuse all calls of a tenant within a second. Its data stays, and is billed and replicated on (LIM-04)."""
+    _require_no_contract(app, name, "LIM-03", "a suspension rests on an overload case: kurado contract suspend")
     _done(app, app.services.accounts.suspend, name, as_json)
 
 
@@ -187,11 +190,19 @@ def remove(app: Application, name: str, yes: bool, as_json: bool) -> None:
 
     Nobody gets in from now on; the steward erases the files bit by bit. The name is not given away again.
     """
+    _require_no_contract(app, name, "END-07", "its data is kept after the end, then erased by itself (D-53)")
     one = app.services.accounts.tenant(name)
     if not yes:
         size = f"{one.used_files} files, {format_size(one.used_bytes)}"
         click.confirm(f"Erase all that {name} has ({size})? This cannot be undone", abort=True, err=True)
     _done(app, app.services.accounts.remove, name, as_json)
+
+
+def _require_no_contract(app: Application, name: str, rule: str, instead: str) -> None:
+    """What the terms give rules for is not done behind their back. ActRefused names the rule."""
+    tenant = app.services.accounts.tenant(name)
+    if tenant.id in app.services.standings.now().of_tenant:
+        raise ActRefused(f"{name} is under contract; {instead}", rule)
 
 
 def _done(app: Application, change: Callable[[str, str], Tenant], name: str, as_json: bool) -> None:
