@@ -103,6 +103,14 @@ def test_a_tenant_is_served_on_every_day_from_the_start_to_the_last_day_and_on_n
         assert last >= START
 
 
+def test_a_referral_contract_has_a_last_day_until_its_renewal_is_asked_for() -> None:
+    day = date(2027, 5, 1)
+    assert contract(route="referral").last_day(day) == date(2027, 10, 20)
+    asked = act("contract.renewal_applied", received_on=day.isoformat())
+    assert contract(asked, route="referral").last_day(day) is None
+    assert contract().last_day(day) is None
+
+
 @given(days, st.integers(0, 400))
 def test_retention_is_over_only_when_all_its_days_have_passed(ended: date, retention: int) -> None:
     assert (erasable_from(ended, retention) - ended).days == retention + 1
