@@ -1,4 +1,4 @@
-"""``contract demand|cured|terminate|stop|overload|suspend|resume``: what the provider may do."""
+"""``contract demand|cured|terminate|discontinue|stop|overload|suspend|resume``: what the provider may do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.domain.contract.records import Contract
 
 def add(group: click.Group) -> None:
     """Adds the commands to the group ``contract``."""
-    for command in (demand, cured, terminate, stop, overload, suspend, resume):
+    for command in (demand, cured, terminate, discontinue, stop, overload, suspend, resume):
         group.add_command(command)
 
 
@@ -91,6 +91,36 @@ def terminate(
         arrived_at=arrived_at,
         demand=demand_id,
         found_on=found_on,
+        reason=reason,
+    )
+    _told(app, one, as_json)
+
+
+@click.command("discontinue")
+@click.argument("name")
+@click.option("--last-day", type=DAY, required=True, help="The last day of the service.")
+@click.option("--email-arrived-at", type=TIME, required=True, help="When the notice by e-mail arrived.")
+@click.option("--web-posted-at", type=TIME, required=True, help="When it was posted on the web site.")
+@click.option("--reason", default="")
+@json_option
+@click.pass_obj
+def discontinue(
+    app: Application,
+    name: str,
+    last_day: date,
+    email_arrived_at: int,
+    web_posted_at: int,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Discontinue the whole service for a customer, 60 days after both notices (DSC-02)."""
+    powers = app.services.contracts.powers
+    one = powers.discontinue(
+        name,
+        actor(app),
+        last_day=last_day,
+        email_arrived_at=email_arrived_at,
+        web_posted_at=web_posted_at,
         reason=reason,
     )
     _told(app, one, as_json)

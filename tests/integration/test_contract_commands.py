@@ -143,6 +143,15 @@ def test_a_grave_ground_ends_a_contract_at_once(shell: Shell) -> None:
     assert "terminated" in shell.ok("contract", "terminate", "acme", *ground)
 
 
+def test_a_discontinuation_without_its_sixty_days_is_refused(shell: Shell) -> None:
+    shell.contract()
+    notices = ("--email-arrived-at", "now", "--web-posted-at", "now")
+    soon, then = TODAY + timedelta(days=59), TODAY + timedelta(days=61)
+    shell.refused("DSC-02", "contract", "discontinue", "acme", "--last-day", soon.isoformat(), *notices)
+    told = shell.ok("contract", "discontinue", "acme", "--last-day", then.isoformat(), *notices)
+    assert f"last day {then}" in told
+
+
 def test_plans_are_shown_with_their_fees(shell: Shell) -> None:
     (light, standard, _) = shell.json("plan", "list")
     assert (light["plan"], light["monthly_fee"], light["initial_fee"]) == ("light", 5000, 5000)

@@ -375,6 +375,27 @@ def test_a_termination_on_no_ground_of_17_1_is_refused(space: Space, contracts: 
     assert decision(space) == Decision()
 
 
+def test_a_service_is_discontinued_sixty_days_after_the_later_of_both_notices(
+    space: Space, contracts: ContractServices
+) -> None:
+    notified(space)
+    at(space, "2027-05-10T10:00")
+    early, now = space.clock.now - 5 * 86_400_000, space.clock.now
+
+    def discontinue(last_day: date) -> Contract:
+        return contracts.powers.discontinue(
+            "acme", ANN, last_day=last_day, email_arrived_at=early, web_posted_at=now, reason="sold"
+        )
+
+    with refused("DSC-02"):
+        discontinue(date(2027, 7, 8))
+    discontinue(date(2027, 7, 9))
+    at(space, "2027-07-09T23:59:59")
+    assert decision(space) == Decision()
+    at(space, "2027-07-10T00:00")
+    assert decision(space) == Decision("ENDED")
+
+
 def test_a_stop_needs_two_persons_and_comes_before_everything_else(space: Space, contracts: ContractServices) -> None:
     notified(space)
     with refused("ANT-01"):

@@ -124,6 +124,8 @@ class Contract:
     stop_reason: str = ""
     stopped: bool = False
     erased: bool = False
+    discontinued_on: date | None = None
+    """The last day of a service that the provider discontinues (DSC-02)."""
 
     # -- what follows on a day ----------------------------------------------------------------------------------------
 
@@ -165,12 +167,13 @@ class Contract:
         return cancellation(terms, self.fees, newest.received, newest.wished, newest.paid_on, on)
 
     def last_day(self, on: date, values: ContractValues = SEED) -> date | None:
-        """The last day of use as it is known on a day; None while the contract goes on. Earlier of: the day granted to
-        a cancellation that has not lapsed, and the end of a term that is not renewed (TERM-03, TERM-07)."""
+        """The last day of use as it is known on a day; None while the contract goes on. Earliest of: the day granted to
+        a cancellation that has not lapsed, the end of a term that is not renewed (TERM-03, TERM-07), and the day on
+        which the provider discontinues the service (DSC-02)."""
         terms = self.terms(values)
         if terms is None:
             return None
-        ends = []
+        ends = [self.discontinued_on] if self.discontinued_on else []
         leaving = self.cancelled(on, values)
         if leaving and leaving.outcome is not Outcome.LAPSED:
             ends.append(leaving.granted_last_day)
@@ -378,6 +381,7 @@ _STEPS: Mapping[str, Callable[[Contract, Act], Contract]] = {
     "contract.terminated": lambda contract, act: replace(
         contract, terminated_at=act.data["at"], termination_ground=act.ground
     ),
+    "contract.discontinued": lambda contract, act: replace(contract, discontinued_on=_day(act.data["last_day"])),
     "contract.stop_requested": lambda contract, act: replace(
         contract, stop_requested_by=act.actor, stop_reason=act.data["reason"]
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from gateway.domain.calendar import jst_date
-from gateway.domain.contract.ending import GROUNDS, provider_termination
+from gateway.domain.contract.ending import GROUNDS, discontinuation, provider_termination
 from gateway.domain.contract.records import Contract, Demand, OverloadCase
 from gateway.domain.errors import ActRefused
 from gateway.service.contracts.book import Actor, ContractBook, Decision, require
@@ -121,6 +121,29 @@ class Powers:
                 "reason": reason,
             }
             return Decision("contract.terminated", "END-05", ground, data)
+
+        return self._book.act(name, actor, decide)
+
+    def discontinue(
+        self, name: str, actor: Actor, *, last_day: date, email_arrived_at: int, web_posted_at: int, reason: str
+    ) -> Contract:
+        """Discontinues the whole service for a customer (DSC-02): 60 days after the later of the e-mail's arrival and
+        the post on the web site. ActRefused DSC-02 names the earliest last day."""
+        for at in (email_arrived_at, web_posted_at):
+            self._book.check_past(at, "the notice")
+
+        def decide(contract: Contract, now: int) -> Decision:
+            _in_force(contract, now, self._book)
+            email, web = jst_date(email_arrived_at), jst_date(web_posted_at)
+            found = discontinuation(last_day, "all", True, email, web, (), self._book.values)
+            require(found.allowed, f"the earliest last day is {found.earliest_last_day}", "DSC-02")
+            data = {
+                "last_day": last_day.isoformat(),
+                "notice_complete_on": found.notice_complete_on and found.notice_complete_on.isoformat(),
+                "migration_support": found.migration_support,
+                "reason": reason,
+            }
+            return Decision("contract.discontinued", "DSC-02", "10(4)", data)
 
         return self._book.act(name, actor, decide)
 
