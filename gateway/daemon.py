@@ -165,7 +165,7 @@ def _services(
         sweeper=sweeper,
         health=Health(db, store, host, outbox, clock, staging, durable=config.durability == "full"),
         fsck=Fsck(db, store, sweeper, space.settling, clock),
-        usage=UsageService(db, policies, clock),
+        usage=UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id)),
         snapshots=Snapshots(db, clock),
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
         standings=standings,

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from gateway.domain.billing import Figures, Statement, lines_of, total
 from gateway.domain.calendar import BillingCalendar, CalendarError, Period, format_time, jst_date
+from gateway.domain.contract.records import Contract, ended_on
 from gateway.domain.errors import NotFound
 from gateway.domain.tenant import Tenant, TenantState
 from gateway.domain.terms import Plan, Terms
@@ -35,7 +36,16 @@ class PolicySource(Protocol):
 
 
 class UsageService:
-    def __init__(self, db: Database, policies: PolicySource, clock: Callable[[], int]) -> None:
+    """``contract_of`` gives the contract of a tenant, None for one without."""
+
+    def __init__(
+        self,
+        db: Database,
+        policies: PolicySource,
+        clock: Callable[[], int],
+        contract_of: Callable[[Tenant], Contract | None] = lambda _tenant: None,
+    ) -> None:
+        self._contract_of = contract_of
         self._db = db
         self._policies = policies
         self._clock = clock
@@ -43,8 +53,12 @@ class UsageService:
     # -- what is asked ------------------------------------------------------------------------------------------------
 
     def calendar(self, tenant: Tenant) -> BillingCalendar:
-        """The tenant's billing periods. The service starts on the JST day on which the tenant was added; contracts will
-        bring start dates and start days of their own."""
+        """The tenant's billing periods, by its contract. Without one the service starts on the JST day on which the
+        tenant was added; one that has not started yet starts tomorrow at the earliest."""
+        contract = self._contract_of(tenant)
+        if contract is not None:
+            start = contract.start_date or jst_date(self._clock()) + timedelta(days=1)
+            return BillingCalendar(start, contract.start_day, contract.start_day_changes)
         terms: Terms = self._policies.get("terms", tenant)
         return BillingCalendar(jst_date(tenant.created_at), terms.start_day)
 
@@ -203,7 +217,11 @@ class UsageService:
                 yield period
 
     def _last_day(self, tenant: Tenant) -> date | None:
-        """The last day of a removed tenant: its billing month is due in full (FEE-05), and none after it."""
+        """The last day of an ended contract or a removed tenant: its billing month is due in full (FEE-05), and none
+        after it."""
+        contract = self._contract_of(tenant)
+        if contract is not None:
+            return ended_on(contract, jst_date(self._clock()))
         if tenant.state is not TenantState.REMOVED:
             return None
         return jst_date(self._db.read(lambda tx: tx.usage.booked(tenant.id))[1])

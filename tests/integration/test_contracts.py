@@ -429,6 +429,19 @@ def test_a_suspension_rests_on_an_overload_case_whose_demand_has_arrived(
         contracts.powers.resume("acme", ANN)
 
 
+def test_billing_periods_are_those_of_the_contract_and_end_with_it(space: Space, contracts: ContractServices) -> None:
+    notified(space)
+    usage, tenant = space.services.usage, space.services.accounts.tenant("acme")
+    calendar = usage.calendar(tenant)
+    assert (calendar.start_date, calendar.anchor) == (date(2027, 4, 5), date(2027, 4, 21))
+    at(space, "2027-08-01T10:00")
+    contracts.papers.cancel("acme", ANN, paper(space))
+    at(space, "2027-12-01T10:00")
+    due = [period.start for period in usage._due(tenant)]
+    starts = [date(2027, 4, 5), *(date(2027, month, 21) for month in range(4, 9))]
+    assert due == starts
+
+
 # -- who may do what --------------------------------------------------------------------------------------------------
 
 
