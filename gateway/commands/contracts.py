@@ -165,7 +165,7 @@ def register(app: Application, name: str, login: str, password_stdin: bool, as_j
 @contract.command("notify-start")
 @click.argument("name")
 @click.option("--start-date", type=DAY, help="The first day of use; not before the day of sending (D-05).")
-@click.option("--sent-at", type=TIME, help="When the notice was sent. Default: now.")
+@click.option("--sent-at", type=TIME, help="When the notice was sent. Default: now, or its arrival.")
 @click.option("--arrived-at", type=TIME, help="When it arrived, or was acknowledged. It works from then (NTC-03).")
 @json_option
 @click.pass_obj
@@ -184,7 +184,8 @@ def notify_start(
             raise click.UsageError("give --start-date, or --arrived-at for a notice that was sent before")
         told(app, intake.start_notice_arrived(name, actor(app), arrived_at), as_json)
         return
-    sent = app.clock() if sent_at is None else sent_at
+    now = app.clock()
+    sent = min(now, arrived_at or now) if sent_at is None else sent_at
     one = intake.notify_start(name, actor(app), start_date=start_date, sent_at=sent, arrived_at=arrived_at)
     told(app, one, as_json)
 
