@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from gateway.domain.errors import AlreadyExists
 from gateway.domain.tenant import Role
 
 TENANT = LOGIN = "demo"
+PORT = 8080
 _PASSWORD_FILE = "demo-password"  # noqa: S105 the name of a file
 _CONFIG = """\
 # Made by `kurado demo`: a gateway to try out. Content that no scanner could judge is let in and marked (demo: true),
@@ -54,15 +56,17 @@ def add(cli: click.Group) -> None:
     show_default=True,
     help="Where everything is kept; made if missing, gone on with otherwise.",
 )
-@click.option("--port", type=click.IntRange(0, 65534), default=8080, show_default=True,
-              help="WebDAV on this port of 127.0.0.1, the desk on the next one; 0 takes free ones.")  # fmt: skip
-def demo(folder: Path, port: int) -> None:
+@click.option("--port", type=click.IntRange(0, 65534), help="WebDAV on this port of 127.0.0.1, the desk on the next "
+              f"one; 0 takes free ones.  [default: {PORT}, or free ones if it is taken]")  # fmt: skip
+def demo(folder: Path, port: int | None) -> None:
     """Make a gateway with a demo tenant in a folder of its own, say how to mount it, and serve until Ctrl-C.
 
     Uses a clamd of this machine if one answers. Otherwise content is marked as not scanned, and scanned later when a
     clamd appears.
     """
     file = _prepare_folder(folder)
+    if port is None:
+        port = _default_port()
     environ = {
         **os.environ,
         "KURADO_CONFIG": str(file),
@@ -86,6 +90,19 @@ def demo(folder: Path, port: int) -> None:
             log_file=log_file,
         )
     sys.exit(status)
+
+
+def _default_port() -> int:
+    """PORT, or 0 where it or the desk's beside it is taken: a newcomer should not have to look for a free one."""
+    for number in (PORT, PORT + 1):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                click.echo(f"port {number} is taken: free ones are used")
+                return 0
+    return PORT
 
 
 def _prepare_folder(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from gateway.commands import demo
 from gateway.policyfiles import packaged_documents
 from gateway.slots import only_one
 
@@ -119,6 +121,15 @@ def test_the_schema_is_not_upgraded_under_a_daemon(installation: Installation) -
     assert "up to date" in installation.run("db", "upgrade").stdout
     with only_one(installation.folder / "data"):
         assert "stop it first" in installation.run("db", "upgrade", ok=False).stderr
+
+
+def test_demo_takes_free_ports_when_its_own_are_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr(demo, "PORT", other.getsockname()[1])
+        assert demo._default_port() == 0
+    assert "is taken" in capsys.readouterr().out
 
 
 def test_demo_serves_from_nothing_and_stops_on_ctrl_c(tmp_path: Path) -> None:
