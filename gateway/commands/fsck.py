@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from gateway.commands.acting import actor
 from gateway.commands.app import Application, json_option, show_json
 
 
@@ -33,6 +34,8 @@ def fsck(app: Application, repair: bool, deep: bool, as_json: bool) -> None:
             done = " (repaired)" if finding.repaired else ""
             click.echo(f"{finding.kind}  {finding.subject}  {finding.message}{done}")
     left = [finding for finding in findings if not finding.repaired]
+    if len(left) < len(findings):
+        app.services.audit.note(actor(app), "fsck.repaired", f"fsck:{len(findings) - len(left)}", "P-6")
     if as_json:
         show_json([asdict(finding) for finding in findings])
     elif not findings:

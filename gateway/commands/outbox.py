@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gateway.commands.acting import actor
 from gateway.commands.app import Application, json_option, show
 
 
@@ -67,6 +68,7 @@ def skip(app: Application, subscriber: str, tenant: str) -> None:
     A replica misses that change until `replica resync`; metering misses its figures until the tenant's next event.
     """
     cursor = app.services.outbox.skip(subscriber, tenant)
+    app.services.audit.note(actor(app), "outbox.skipped", f"outbox:{subscriber}:{tenant}:{cursor.seq}", "P-6")
     click.echo(f"{subscriber} skipped event {cursor.seq} of {tenant}")
 
 
@@ -77,4 +79,5 @@ def skip(app: Application, subscriber: str, tenant: str) -> None:
 def forget(app: Application, subscriber: str) -> None:
     """Stop keeping events for a plugin that was removed from gateway.yaml."""
     app.services.outbox.forget(subscriber)
+    app.services.audit.note(actor(app), "outbox.forgotten", f"outbox:{subscriber}", "P-6")
     click.echo(f"events are no longer kept for {subscriber}")
