@@ -90,6 +90,10 @@ class Kurado(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            if type(error) is click.ClickException:  # not one about the words of the command line
+                raise Failure(error.message) from error
+            raise
         except Exception as error:
             if for_operators(error):
                 raise Failure(_text(error)) from error
@@ -117,6 +121,8 @@ def for_operators(error: BaseException) -> bool:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     text = str(error)
     if isinstance(error, KuradoError) and error.policy and error.clause:
         text += f" ({error.policy}, {error.clause})"

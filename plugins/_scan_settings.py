@@ -43,9 +43,9 @@ class ScanSettings:
 def read_settings(context: PluginContext) -> ScanSettings:
     """Reads the plugin's keys; ValueError names a bad one."""
     if context.on_error not in _OUTCOMES:
-        raise ValueError(f"plugins.{NAME}.on_error: {context.on_error!r} is not one of refuse, hold, mark")
+        raise ValueError(f"on_error: {context.on_error!r} is not one of refuse, hold, mark")
     if context.on_error == Outcome.MARK and not context.demo:
-        raise ValueError(f"plugins.{NAME}.on_error: mark lets unscanned content in and needs demo: true (D-71)")
+        raise ValueError("on_error: mark lets unscanned content in and needs demo: true")
     keys = Fields(context.settings)
     usual = ArchiveLimits()
     settings = ScanSettings(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ def create(context: PluginContext) -> object:
 def _backend(value: object) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("backend"), str):
         raise ValueError("name a storage backend: {backend: local, path: …}")
+    known = sorted(point.name for point in entry_points(group="kurado.storage_backends"))
+    if value["backend"] not in known:
+        raise ValueError(f"there is no storage backend {value['backend']!r}; there are {', '.join(known)}")
     return value
 
 

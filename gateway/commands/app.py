@@ -146,4 +146,6 @@ def iso(at: int | None) -> str | None:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "-" if value is None else str(value)

@@ -84,4 +84,5 @@ def _tell(summary: Summary) -> None:
 
 
 def _line(problem: Problem) -> str:
-    return f"{problem.path}: {problem.reason}"
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in problem.path)  # one line, no escapes
+    return f"{shown}: {problem.reason}"

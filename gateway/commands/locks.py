@@ -6,6 +6,7 @@ import click
 
 from gateway import logs
 from gateway.commands.app import Application, iso, json_option, show, show_json, tenant_option
+from gateway.domain.errors import NotFound
 
 
 def add(cli: click.Group) -> None:
@@ -50,6 +51,8 @@ def list_(app: Application, tenant: str | None, as_json: bool) -> None:
 @click.pass_obj
 def break_(app: Application, token: str, yes: bool, as_json: bool) -> None:
     """Remove a lock whose client is gone. What that client saves afterwards may be refused."""
+    if all(one.token != token for one in app.services.locks.list()):
+        raise NotFound(f"there is no lock {token}")
     if not yes:
         click.confirm("Another user may be working under this lock. Break it?", abort=True, err=True)
     broken = app.services.locks.break_(token)

@@ -104,6 +104,8 @@ def check(
         if against is None:
             _valid(name, file, as_json)
             return
+    elif file.suffix in YAML_SUFFIXES:
+        click.echo(f"{file} is judged as a content; if it is a policy, say which one with --name", err=True)
     lines = policies.explain(against or file, _tenant(app, tenant), values)
     if as_json:
         show_json({"file": str(against or file), "lines": lines})

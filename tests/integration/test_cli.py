@@ -157,11 +157,21 @@ def test_without_a_configuration_the_operator_is_told_how_to_get_one(tmp_path: P
 
 @pytest.mark.parametrize(
     ("plugins", "words"),
-    [(["quotta"], "did you mean 'quota'"), ([{"name": "quota", "on_error": "hold"}], "on_error"), ("quota", "a list")],
+    [
+        (["quotta"], "did you mean 'quota'"),
+        ([{"name": "quota", "on_error": "hold"}], "on_error"),
+        ("quota", "a list"),
+        ([{"name": "replication", "to": {"backend": "locl"}}], "there is no storage backend 'locl'; there are local"),
+    ],
 )
 def test_a_configuration_that_cannot_be_used_is_one_line(tmp_path: Path, plugins: Any, words: str) -> None:
     (tmp_path / "gateway.yaml").write_text(yaml.safe_dump({"version": 1, "plugins": plugins}))
     assert words in Shell(tmp_path).fails("tenant", "list")
+
+
+def test_an_error_of_the_system_is_told_by_path_and_reason(shell: Shell) -> None:
+    (shell.folder / "file").touch()
+    assert shell.fails("init", str(shell.folder / "file" / "below")).endswith("/below: Not a directory\n")
 
 
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
@@ -196,6 +206,7 @@ def test_init_writes_a_configuration_that_works_and_overwrites_nothing(tmp_path:
     assert {file.name for file in (folder / "policies").iterdir()} >= {"plans.yaml", "terms.yaml", "content.yaml"}
     assert "tenant studio added" in Shell(folder).ok("tenant", "add", "studio")
     (folder / "gateway.yaml").write_text("mine")
+    assert "nothing was written" in Shell(folder).fails("init", str(folder))
     again = CliRunner().invoke(cli, ["init", str(folder)])
     assert again.exit_code == 1
     assert "nothing was written" in again.output
@@ -287,6 +298,12 @@ def test_a_bad_policy_is_refused_with_its_place_and_changes_nothing(studio: Shel
     assert "plans[1].capacity" in studio.fails("policy", "apply", "plans", str(bad))
     assert len(studio.json("policy", "history", "plans")) == 1
     assert "no version 9" in studio.fails("policy", "assign", "studio", "plans", "9")
+
+
+def test_a_policy_under_another_name_is_not_silently_judged_as_a_content(studio: Shell) -> None:
+    (studio.folder / "mine.yaml").write_text("rules: [")
+    assert "say which one with --name" in studio.run("policy", "check", str(studio.folder / "mine.yaml")).stderr
+    assert studio.fails("policy", "check", "--name", "content", str(studio.folder / "mine.yaml"))
 
 
 def test_a_policy_is_read_from_the_input_too(studio: Shell) -> None:
@@ -387,6 +404,15 @@ def test_a_file_where_a_folder_must_be_is_reported(tmp_path: Path) -> None:
         assert space.read("a") == b"a file"
 
 
+def test_a_name_that_is_not_imported_cannot_write_on_the_terminal(studio: Shell) -> None:
+    source = studio.folder / "source"
+    source.mkdir()
+    (source / "a\n\x1b[2Jb").touch()
+    result = studio.run("import", "studio", str(source))
+    assert result.exit_code == 1
+    assert "not imported: a\\n\\x1b[2Jb: the name holds" in result.stderr
+
+
 def test_imported_files_keep_their_times_and_bytes(tmp_path: Path) -> None:
     source = tree(tmp_path / "source")
     os.utime(source / "a" / "one.txt", ns=(0, 1_234_567_890_123_000_000))
@@ -443,3 +469,7 @@ def test_refusals_and_locks_are_listed_with_masked_names(tmp_path: Path) -> None
     assert shell.json("lock", "break", lock.token, "--yes")["broken"]
     assert shell.json("lock", "list") == []
     assert "no lock" in shell.fails("lock", "break", lock.token, "--yes")
+
+
+def test_what_is_not_there_is_said_before_anything_is_asked(studio: Shell) -> None:
+    assert "there is no lock nope" in studio.fails("lock", "break", "nope")
