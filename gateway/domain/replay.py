@@ -126,7 +126,9 @@ class Space:
         self._remove(data["node_id"])
 
     def _change(self, data: Mapping[str, Any]) -> None:
-        kept = self._nodes[data["node_id"]]
+        kept = self._nodes.get(data["node_id"])
+        if kept is None:
+            return  # usage of a tree that is out of sight already
         node = replace(kept.node, props=dict(data["props"]), modified_at=data["modified_at"])
         if data.get("mtime") is not None and node.version:
             node = replace(node, version=replace(node.version, mtime=data["mtime"]))

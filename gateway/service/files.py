@@ -241,7 +241,7 @@ class Files:
             check_conditions(tx, caller, now, conditions, source)
             places = [Target(source, membership=True, tree=True)]
             replaced = target.node if target.node and target.node.id != node.id else None
-            places.append(Target(target, membership=target.node is None, tree=True))
+            places.append(Target(target, membership=True, tree=True))
             check_locks(tx, caller, now, conditions, places)
             return self._move(tx, caller, node, target, replaced, destination[-1], now)
 
@@ -305,7 +305,7 @@ class Files:
         def work(tx: Tx) -> Placed:
             node, target, now = self._copy_places(tx, caller, path, destination, overwrite, conditions)
             self._settling.assert_alive(tx, now)
-            if not node.is_collection and target.node and not target.node.is_collection:
+            if not hidden and not node.is_collection and target.node and not target.node.is_collection:
                 return self._copy_over(tx, caller, node, target, now, limits)
             return self._copy_tree(tx, caller, node, target, destination[-1], infinite, hidden, now, limits)
 
@@ -350,7 +350,7 @@ class Files:
         erased = self._trees.erase(tx, target.node) if target.node else None
         if hidden:
             tx.nodes.place(hidden.id, target.parent.id, name, now)
-            copies = [replace(hidden, parent_id=target.parent.id, name=name)]
+            copies = [replace(hidden, parent_id=target.parent.id, name=name, modified_at=now)]
             new: list[Node] = []
         else:
             subtree = tx.nodes.subtree(node.id) if infinite else [node]

@@ -84,6 +84,7 @@ class Holds:
     def _take_back(self, tx: Tx, node: Node, now: int) -> None:
         assert node.version is not None
         restored: Node | None = None
+        counts = not tx.takedowns.is_marked(node.id)  # refused bytes are outside of usage already (D-33)
         if node.previous_id:
             tx.nodes.restore_version(node.id, node.previous_id, now)
             restored = tx.nodes.get(node.id)
@@ -102,8 +103,8 @@ class Holds:
                 "restored": node_to_json(restored) if restored else None,
             },
             now,
-            bytes=(restored.size if restored else 0) - node.version.size,
-            files=0 if restored else -1,
+            bytes=((restored.size if restored else 0) - node.version.size) if counts else 0,
+            files=-1 if counts and not restored else 0,
         )
         self._settling.release(tx, event, dropped)
 

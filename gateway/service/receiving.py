@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any
 
 from gateway.exchange import Body
 from gateway.service.results import Placed
@@ -19,8 +20,15 @@ async def receive(open_upload: Callable[[], Upload], body: Body, executor: Execu
     inspected, the next is received.
     """
     loop = asyncio.get_running_loop()
-    upload = await loop.run_in_executor(executor, open_upload)
-    writing: asyncio.Future[None] | None = None
+    opening = loop.run_in_executor(executor, open_upload)
+    try:
+        upload = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if not opening.cancelled() and not opening.exception():
+            await asyncio.shield(loop.run_in_executor(executor, opening.result().abort))
+        raise
+    writing: asyncio.Future[Any] | None = None
     waiting: list[bytes] = []
     size = 0
     try:
@@ -29,15 +37,16 @@ async def receive(open_upload: Callable[[], Upload], body: Body, executor: Execu
             size += len(block)
             if size >= _FEED:
                 if writing:
-                    await writing
+                    await asyncio.shield(writing)
                 writing = loop.run_in_executor(executor, upload.feed, b"".join(waiting))
                 waiting, size = [], 0
         if writing:
-            await writing
-            writing = None
-        return await loop.run_in_executor(executor, _end, upload, b"".join(waiting))
+            await asyncio.shield(writing)
+        writing = ending = loop.run_in_executor(executor, _end, upload, b"".join(waiting))
+        return await asyncio.shield(ending)
     except BaseException:
-        # a cancelled request must not leave a thread writing to a closed file
+        # a cancelled request must not leave a thread writing to a closed file, whose number may be another's by then
+        # (shield: to cancel a future does not stop its thread, and then nobody could wait for it)
         if writing is not None:
             await asyncio.wait([writing])
             writing.cancelled() or writing.exception()

@@ -141,15 +141,15 @@ class Sweeper:
         """Those that no version names and that are not waiting for deletion (these go by ``sweep_released``)."""
         if not blobs:
             return []
-        waiting = self._db.read(lambda tx: {one.blob_id for one in tx.blobs.released(sys.maxsize)})
-        unknown = [blob for blob in blobs if blob[0] not in waiting]
         needless = []
-        for start in range(0, len(unknown), BATCH):
-            some = unknown[start : start + BATCH]
+        for start in range(0, len(blobs), BATCH):
+            some = blobs[start : start + BATCH]
             needless += self._db.read(
                 lambda tx: [blob for blob in some if not tx.nodes.referenced(blob[0])]  # noqa: B023
             )
-        return needless
+        # looked at last: a blob that is released in between must not be taken for one that nobody ever named
+        waiting = self._db.read(lambda tx: {one.blob_id for one in tx.blobs.released(sys.maxsize)})
+        return [blob for blob in needless if blob[0] not in waiting]
 
     # -- blobs that lost their last reference -------------------------------------------------------------------------
 
@@ -158,16 +158,8 @@ class Sweeper:
         names = list(self._subscribers())
         before = self._clock() - self._read_grace_ms
 
-        def look(tx: Tx) -> list[Released]:
-            cursors = {(cursor.subscriber, cursor.tenant_id): cursor.seq for cursor in tx.events.cursors()}
-            return [
-                one
-                for one in tx.blobs.released(limit)
-                if one.at <= before and all(cursors.get((name, one.tenant_id), 0) >= one.after_seq for name in names)
-            ]
-
         deleted = 0
-        for released in self._db.read(look):
+        for released in self._db.read(lambda tx: tx.blobs.passed(names, before, limit)):
             deleted += self._delete_released(released)
         return deleted
 

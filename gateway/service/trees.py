@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from gateway.domain.errors import Held, KuradoError
+from gateway.domain.errors import Held, KuradoError, Unavailable
 from gateway.domain.events import NODE_DELETED, TREE_COPIED, TREE_ERASED, node_to_json
 from gateway.domain.ids import Ids
 from gateway.domain.names import sort_key
@@ -21,6 +21,9 @@ from gateway.service.unit_of_work import Database, Tx
 
 BATCH = 2000
 """Nodes changed by one transaction at most: some 10 ms of the writer's time."""
+
+STALE_MS = 30_000
+"""What was read of a source longer ago is not stored: half the time for which the sweeper leaves released blobs."""
 
 _PAGE = 500
 
@@ -53,8 +56,8 @@ class Trees:
 
     def erase_detached(self, limit: int = 10) -> int:
         """Erases one batch of each of up to ``limit`` detached trees; returns how many trees still had nodes."""
-        now = self._settling.clock()
-        waiting = self._db.read(lambda tx: tx.nodes.detached(now, limit))
+        # 0: a process whose lease only lapsed may still renew it and attach what it built
+        waiting = self._db.read(lambda tx: tx.nodes.detached(0, limit))
         for tenant_id, node_id in waiting:
             self._db.write(lambda tx, t=tenant_id, n=node_id: self._erase_batch(tx, t, n), tenant_id).result()  # type: ignore[misc]
         return len(waiting)
@@ -117,18 +120,17 @@ class Trees:
         now = self._settling.clock()
         root = self.copies([source], None, name, now)[0]
         batches = self._batches(source, root, now)
-        first = True
+        first, read_at = True, now
         try:
             for batch in batches:
                 nodes = [root, *batch] if first else batch
                 self._db.write(
-                    lambda tx, n=nodes, f=first: self._store_batch(tx, caller, root, n, f, limits),  # type: ignore[misc]
+                    lambda tx, n=nodes, f=first, at=read_at: self._store_batch(tx, caller, root, n, f, at, limits),  # type: ignore[misc]
                     caller.tenant.id,
                 ).result()
-                first = False
+                first, read_at = False, self._settling.clock()
         except BaseException:
-            if not first:
-                self.abandon(caller, root)
+            self.abandon(caller, root)
             raise
         return root
 
@@ -154,20 +156,29 @@ class Trees:
     def _children(self, parent_id: int, after: bytes | None) -> list[Node]:
         return self._db.read(lambda tx: tx.nodes.children(parent_id, after, _PAGE))
 
-    def _store_batch(self, tx: Tx, caller: Caller, root: Node, nodes: list[Node], first: bool, limits: Limits) -> None:
+    def _store_batch(
+        self, tx: Tx, caller: Caller, root: Node, nodes: list[Node], first: bool, read_at: int, limits: Limits
+    ) -> None:
         now = self._settling.clock()
         self._settling.assert_alive(tx, now)
+        if now - read_at > STALE_MS:
+            raise Unavailable("the copy took too long; what it was made of may be gone", retry_after=2)
         tx.nodes.insert_many(nodes)
         if first:
             tx.nodes.hide(caller.tenant.id, root.id, self._settling.boot_id)
         self.record_copy(tx, caller, nodes, now, limits, attached=False)
 
     def abandon(self, caller: Caller, root: Node) -> None:
-        """Leaves a hidden copy that will not be attached to the steward."""
+        """Leaves a hidden copy that will not be attached to the steward. One that was attached after all (by a commit
+        whose answer never came), or was never stored, is left alone."""
+
+        def work(tx: Tx) -> None:
+            node = tx.nodes.get(root.id)
+            if node is not None and node.parent_id is None:
+                tx.nodes.place(root.id, None, root.name, root.modified_at)
+
         try:
-            self._db.write(
-                lambda tx: tx.nodes.place(root.id, None, root.name, root.modified_at), caller.tenant.id
-            ).result()
+            self._db.write(work, caller.tenant.id).result()
         except KuradoError:
             return  # it stays noted as under construction by this process, and is erased when the lease lapses
 

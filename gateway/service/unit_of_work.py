@@ -221,8 +221,8 @@ class NodeRepository(Protocol):
         ``place`` with a parent ends the note."""
 
     def detached(self, now: int, limit: int = 100) -> list[tuple[int, int]]:
-        """(tenant_id, node_id) of detached trees that wait to be erased, those under construction by a live process
-        excluded."""
+        """(tenant_id, node_id) of detached trees that wait to be erased, those excluded that a process builds whose
+        lease ends after ``now`` (0: whose lease was not ended for good)."""
 
     def held(self, limit: int = 1000, after_id: int = 0) -> list[Node]:
         """Files whose current version is held or marked, for rescans, by id."""
@@ -289,6 +289,9 @@ class EventRepository(Protocol):
 class BlobRepository(Protocol):
     def release(self, released: Released) -> None: ...
     def released(self, limit: int) -> list[Released]: ...
+    def passed(self, subscribers: Sequence[str], before: int, limit: int) -> list[Released]:
+        """Those that were released until ``before`` and whose event all these subscribers have passed, oldest first."""
+
     def forget(self, blob_id: str) -> None: ...
 
 

@@ -28,6 +28,7 @@ from gateway.domain.errors import (
     InspectorUnavailable,
     KuradoError,
     ParentMissing,
+    QuotaExceeded,
     StorageFull,
     TakenDown,
     TooLarge,
@@ -79,6 +80,7 @@ class Uploads:
         self.settling = settling
         self.ids = ids
         self.settings = settings
+        self._unreturned: dict[int, int] = {}
         self.unsettled: set[int] = set()
         """Uploads that may have left a blob which no version names: a process that ends with any must be swept."""
 
@@ -118,6 +120,20 @@ class Uploads:
         if (length or 1) > disk.free - 2 * disk_reserve(disk.total):
             raise StorageFull("the storage of this gateway is full")
 
+    def give_back(self, tenant_id: int, upload_id: int) -> None:
+        """Ends a reservation that the database may hold. While it cannot be reached, the next upload that ends tries
+        again: what nobody returned would eat the tenant's quota as long as this process lives."""
+        self._unreturned[upload_id] = tenant_id
+        self.retry_give_back()
+
+    def retry_give_back(self) -> None:
+        for upload_id, tenant_id in list(self._unreturned.items()):
+            try:
+                self.db.write(lambda tx: tx.tenants.unreserve(tenant_id, upload_id), tenant_id).result()  # noqa: B023
+            except KuradoError:
+                return
+            self._unreturned.pop(upload_id, None)
+
     def put(
         self, caller: Caller, path: Path, declared: Declared, conditions: Conditions, content: bytes = b""
     ) -> Placed:
@@ -150,6 +166,7 @@ class Upload:
         self.id = uploads.ids.new(self._settling.clock())
         self._size = 0
         self._reserved = 0
+        self._holds_place = False
         self._digests = {name: hashlib.new(name.replace("-", "")) for name in {"sha-256", *info.declared.digests}}
         self._file_path = uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
         with _full_disk():
@@ -197,9 +214,10 @@ class Upload:
         if known is not None:
             step = min(step, known - self.info.replaces - self._reserved)
         tenant_id, boot_id = self.info.caller.tenant.id, self._settling.boot_id
+        self._holds_place = True  # also when the database does not say what became of it
         try:
             self._reserve_bytes(tenant_id, boot_id, step)
-        except KuradoError:
+        except QuotaExceeded:
             if step <= growth - self._reserved:
                 raise
             step = growth - self._reserved  # near the limit: no more than what has really arrived
@@ -221,11 +239,11 @@ class Upload:
         """
         try:
             self._close()
-            staged = self._staged()
-            state, reason = self._judge(staged)
-            facts = self._uploads.host.describe(self.info, staged)
-            version = self._version(staged, state, reason, facts)
-            return self._publish_and_commit(version)
+            try:
+                return self._inspect_and_commit()
+            except KuradoError as error:
+                error.digest = error.digest or self._digests["sha-256"].hexdigest()
+                raise
         finally:
             self.abort()
 
@@ -240,6 +258,12 @@ class Upload:
             with _full_disk():
                 os.fsync(self._file.fileno())
         self._file.close()
+
+    def _inspect_and_commit(self) -> Placed:
+        staged = self._staged()
+        state, reason = self._judge(staged)
+        facts = self._uploads.host.describe(self.info, staged)
+        return self._publish_and_commit(self._version(staged, state, reason, facts))
 
     def _staged(self) -> StagedContent:
         verdicts = []
@@ -257,9 +281,7 @@ class Upload:
         if gravest is None or gravest.outcome is Outcome.CLEAN:
             return VersionState.CLEAN, ""
         if gravest.outcome is Outcome.REFUSE:
-            error = refusal(gravest)
-            error.digest = staged.sha256
-            raise error
+            raise refusal(gravest)
         return _STATES[gravest.outcome], f"{gravest.policy}: {gravest.reason}"
 
     # -- commit -------------------------------------------------------------------------------------------------------
@@ -340,7 +362,7 @@ class Upload:
             )
 
         placed = self._uploads.db.write(work, caller.tenant.id).result()
-        self._reserved = 0
+        self._holds_place = False
         return placed
 
     def abort(self) -> None:
@@ -351,11 +373,11 @@ class Upload:
         self._file.close()
         with contextlib.suppress(FileNotFoundError):
             self._file_path.unlink()
-        if self._reserved:
-            tenant_id = self.info.caller.tenant.id
-            with contextlib.suppress(KuradoError):  # else it lapses with our lease
-                self._uploads.db.write(lambda tx: tx.tenants.unreserve(tenant_id, self.id), tenant_id).result()
-            self._reserved = 0
+        if self._holds_place:
+            self._holds_place = False
+            self._uploads.give_back(self.info.caller.tenant.id, self.id)
+        else:
+            self._uploads.retry_give_back()
 
 
 def write_version(

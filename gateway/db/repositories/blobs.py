@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.db.session import Session
 from gateway.service.unit_of_work import Released
+
+# The condition stands before the limit: what one tenant's parked log holds back must not stand in the way of others.
+_PASSED = """
+SELECT r.blob_id, r.tenant_id, r.after_seq, r.at FROM released_blobs r WHERE r.at <= ? AND (
+    SELECT COUNT(*) FROM cursors c
+    WHERE c.subscriber {0} AND c.tenant_id = r.tenant_id AND c.seq >= r.after_seq) = ?
+ORDER BY r.at LIMIT ?"""
 
 
 class Blobs:
@@ -21,6 +30,11 @@ class Blobs:
     def released(self, limit: int) -> list[Released]:
         sql = "SELECT blob_id, tenant_id, after_seq, at FROM released_blobs ORDER BY at LIMIT ?"
         return [Released(*row) for row in self._s.rows(sql, limit)]
+
+    def passed(self, subscribers: Sequence[str], before: int, limit: int) -> list[Released]:
+        names = sorted(set(subscribers))
+        rows = self._s.rows(_PASSED.format(self._s.in_list), before, self._s.array(names), len(names), limit)
+        return [Released(*row) for row in rows]
 
     def forget(self, blob_id: str) -> None:
         self._s.run("DELETE FROM released_blobs WHERE blob_id = ?", blob_id)
