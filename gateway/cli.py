@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from gateway.commands.app import Application
+from gateway.commands.app import Application, told
 from gateway.domain.errors import KuradoError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -96,7 +96,7 @@ class Kurado(click.Group):
             raise
         except Exception as error:
             if for_operators(error):
-                raise Failure(_text(error)) from error
+                raise Failure(told(error)) from error
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -118,15 +118,6 @@ def for_operators(error: BaseException) -> bool:
         return True
     kinds = [getattr(sys.modules.get(module), name, None) for module, name in _FOR_OPERATORS]
     return any(isinstance(kind, type) and isinstance(error, kind) for kind in kinds)
-
-
-def _text(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    text = str(error)
-    if isinstance(error, KuradoError) and error.policy and error.clause:
-        text += f" ({error.policy}, {error.clause})"
-    return text
 
 
 def _application(ctx: click.Context) -> Application:

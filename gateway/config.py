@@ -313,6 +313,21 @@ def _log(fields: Fields) -> LogConfig:
     return log
 
 
+def check_certificate(config: Config) -> None:
+    """Raises ConfigError for files that are no certificate and its key. Only `serve` and `doctor` need them."""
+    import ssl
+
+    if config.listen.tls is None:
+        return
+    cert, key = config.listen.tls.cert, config.listen.tls.key
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except OSError as error:
+        reason = f"{cert} and {key} cannot be used: {error.strerror or error}"
+        fix = "name a PEM certificate with its chain, and the unencrypted PEM key that belongs to it"
+        raise ConfigError(str(config.file), "listen.tls", reason, fix) from error
+
+
 def _check_plain_login(config: Config) -> None:
     """Basic sends the password in the clear: over TLS, on loopback, behind a TLS proxy, or explicitly allowed."""
     address = config.listen.dav

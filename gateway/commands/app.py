@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gateway.domain.errors import BackendUnavailable, KuradoError
+
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.daemon import Deployment
@@ -114,6 +116,19 @@ class TenantName(_ParamType):
                 app.close()
             return [click.shell_completion.CompletionItem(name) for name in names if name.startswith(incomplete)]
         return []
+
+
+def told(error: BaseException) -> str:
+    """An error in one line for the operator: also which file, and why something could not be reached."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = str(error)
+    if isinstance(error, BackendUnavailable) and error.__cause__ is not None:
+        reason = str(error.__cause__).partition("\n")[0]
+        text += f": {reason}" if reason and reason not in text else ""
+    if isinstance(error, KuradoError) and error.policy and error.clause:
+        text += f" ({error.policy}, {error.clause})"
+    return text
 
 
 tenant_argument: Callable[[F], F] = click.argument("tenant", type=TenantName())

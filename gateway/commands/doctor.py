@@ -8,8 +8,8 @@ import sys
 import click
 
 from gateway import daemon
-from gateway.commands.app import Application, json_option, show_json
-from gateway.config import ConfigError
+from gateway.commands.app import Application, json_option, show_json, told
+from gateway.config import ConfigError, check_certificate
 from gateway.db.schema import SchemaError
 from gateway.domain.errors import KuradoError
 from gateway.hooks import HealthFact
@@ -48,6 +48,7 @@ def examine(app: Application) -> list[HealthFact]:
     """All facts; what stops the opening of a deployment is one of them."""
     try:
         config = app.config
+        check_certificate(config)
     except ConfigError as error:
         return [HealthFact("configuration", ERROR, str(error))]
     facts = [HealthFact("configuration", OK, f"{config.file} is valid")]
@@ -63,7 +64,7 @@ def examine(app: Application) -> list[HealthFact]:
     except ConfigError as error:
         facts.append(HealthFact("configuration", ERROR, str(error)))
     except (KuradoError, OSError) as error:
-        facts.append(HealthFact("opening", ERROR, str(error)))
+        facts.append(HealthFact("opening", ERROR, told(error)))
     return facts
 
 

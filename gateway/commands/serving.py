@@ -14,7 +14,7 @@ import click
 from gateway import child as childhood
 from gateway import config as configuration
 from gateway import daemon, logs, slots, supervisor
-from gateway.commands.app import Application
+from gateway.commands.app import Application, told
 from gateway.config import Config, ConfigError
 from gateway.db.schema import SchemaError
 from gateway.domain.errors import KuradoError
@@ -39,7 +39,14 @@ def serve(app: Application) -> None:
     SIGTERM and Ctrl-C let what is under way finish. SIGHUP takes up gateway.yaml and certificates anew without dropping
     a connection's request. The real addresses are printed, and stand in run/addresses.json below data_dir.
     """
-    sys.exit(run_serve(app.config, lambda: configuration.load(app.config.file, os.environ), _print_ready))
+
+    def load() -> Config:
+        config = configuration.load(app.config.file, os.environ)
+        configuration.check_certificate(config)
+        return config
+
+    configuration.check_certificate(app.config)
+    sys.exit(run_serve(app.config, load, _print_ready))
 
 
 def _print_ready(urls: Mapping[str, str]) -> None:
@@ -87,7 +94,7 @@ def run_serve(
     try:
         return supervisor.Supervisor(config, hooks).run()
     except CANNOT_START as error:
-        click.echo(f"kurado: cannot start: {error}", err=True)
+        click.echo(f"kurado: cannot start: {told(error)}", err=True)
         return 1
 
 

@@ -174,6 +174,20 @@ def test_an_error_of_the_system_is_told_by_path_and_reason(shell: Shell) -> None
     assert shell.fails("init", str(shell.folder / "file" / "below")).endswith("/below: Not a directory\n")
 
 
+def test_why_a_database_cannot_be_opened_is_told(studio: Shell) -> None:
+    (studio.folder / "data" / "kurado.db").write_bytes(b"no database " * 1000)
+    assert "cannot be opened: " in studio.fails("tenant", "list")
+
+
+def test_files_that_are_no_certificate_stop_the_start_in_one_line(shell: Shell) -> None:
+    tls = {"cert": "gateway.yaml", "key": "gateway.yaml"}
+    config = {"version": 1, "plugins": ["quota"], "listen": {"tls": tls}}
+    (shell.folder / "gateway.yaml").write_text(yaml.safe_dump(config))
+    assert "listen.tls: " in shell.fails("serve")
+    assert "listen.tls: " in shell.run("doctor").stdout
+    assert shell.ok("tenant", "list")  # other commands need no certificate
+
+
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
 def test_the_shell_gets_its_completion(shell: Shell, kind: str) -> None:
     assert "_KURADO_COMPLETE" in shell.ok("completion", kind)
