@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 from gateway.domain.errors import KuradoError
-from gateway.domain.node import Node, VersionState
-from gateway.domain.upload import Outcome, Verdict
+from gateway.domain.node import Node, Version, VersionState
+from gateway.domain.upload import Outcome, Verdict, reason_of, verdicts_in
 
 _PAGE = 200
 _REMEMBERED = 100_000
 _LONG_ROUND = 1.0
 _REST = 20
 _STATES = {Outcome.CLEAN: VersionState.CLEAN, Outcome.MARK: VersionState.MARKED, Outcome.HOLD: VersionState.HELD}
-_MINE = "virus_scan: "
-_NOT_SCANNED = "virus_scan: not scanned"
+_OUTCOMES = {state: outcome for outcome, state in _STATES.items()}
+_MINE = "virus_scan"
+_NOT_SCANNED = "not scanned"
 
 
 class Rescans:
@@ -56,9 +57,11 @@ class Rescans:
     def _is_due(self, node: Node, definitions: str) -> bool:
         """Only what this plugin held or marked: what another rule holds is not ours to release."""
         version = node.version
-        if version is None or not version.reason.startswith(_MINE):
+        mine = [one for one in _verdicts(node) if one.policy == _MINE]
+        if version is None or not mine:
             return False
-        return version.reason.startswith(_NOT_SCANNED) or (version.id, definitions) not in self._judged
+        not_scanned = any(one.reason.startswith(_NOT_SCANNED) for one in mine)
+        return not_scanned or (version.id, definitions) not in self._judged
 
     def _one(self, holds: Any, node: Node, definitions: str) -> bool:
         version = node.version
@@ -68,16 +71,31 @@ class Rescans:
                 verdict = self._judge(file, version.size, version.sha256)
         except KuradoError:
             return False
-        if f"{verdict.policy}: {verdict.reason}".startswith(_NOT_SCANNED):
+        if verdict.policy == _MINE and verdict.reason.startswith(_NOT_SCANNED):
             return False
         if verdict.outcome is Outcome.REFUSE:
             holds.reject(node, verdict)
-        elif (state := _STATES[verdict.outcome]) is not version.state and state is not VersionState.HELD:
-            holds.release(node, state, f"{verdict.policy}: {verdict.reason}" if state is VersionState.MARKED else "")
+        else:
+            self._settle(holds, node, version, verdict)
         self._judged[(version.id, definitions)] = None
         while len(self._judged) > _REMEMBERED:
             self._judged.popitem(last=False)
         return True
+
+    def _settle(self, holds: Any, node: Node, version: Version, verdict: Verdict) -> None:
+        """Puts our verdict in the place of our earlier one; what another rule said of the file stays."""
+        others = [one for one in _verdicts(node) if one.policy != _MINE]
+        verdicts = [verdict, *others]
+        state = _STATES[max(verdicts, key=lambda one: one.severity).outcome]
+        reason = reason_of(verdicts)
+        if state is version.state and not (others and reason != version.reason):
+            return
+        if state is not VersionState.HELD or version.state is VersionState.HELD:
+            holds.release(node, state, reason)
+
+
+def _verdicts(node: Node) -> list[Verdict]:
+    return verdicts_in(_OUTCOMES[node.version.state], node.version.reason) if node.version else []
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     REFUSE = "refuse"
 
 
+_OUTCOMES = frozenset(Outcome)
 _SEVERITY = {Outcome.CLEAN: 0, Outcome.MARK: 1, Outcome.HOLD: 2, Outcome.REFUSE: 3}
 
 
@@ -46,6 +47,35 @@ class Verdict:
 
 
 CLEAN = Verdict(Outcome.CLEAN)
+
+
+def reason_of(verdicts: Iterable[Verdict]) -> str:
+    """What a version keeps of its verdicts: ``policy: reason`` of the gravest, then a line for each other policy that
+    is not clean, its outcome in front (``hold no-gps: …``), so that whoever takes back one leaves the others."""
+    gravest: dict[str, Verdict] = {}
+    for one in sorted(verdicts, key=lambda one: -one.severity):
+        if one.outcome is not Outcome.CLEAN:
+            gravest.setdefault(one.policy, one)
+    lines: list[str] = []
+    for one in gravest.values():
+        text = " ".join(f"{one.policy}: {one.reason}".split("\n"))
+        lines.append(f"{one.outcome} {text}" if lines else text)
+    return "\n".join(lines)
+
+
+def verdicts_in(gravest: Outcome, reason: str) -> list[Verdict]:
+    """The inverse of :func:`reason_of`, as far as it tells."""
+    found: list[Verdict] = []
+    for line in reason.split("\n"):
+        outcome, text = gravest, line
+        if found:
+            word, _, text = line.partition(" ")
+            if word not in _OUTCOMES:
+                continue  # a sentence of several lines
+            outcome = Outcome(word)
+        policy, _, why = text.partition(": ")
+        found.append(Verdict(outcome, policy, reason=why))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ from gateway.domain.names import Path
 from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
 from gateway.domain.tenant import Caller, Limits
 from gateway.domain.units import disk_reserve
-from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, UploadInfo, Verdict
+from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, UploadInfo, Verdict, reason_of
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
@@ -282,7 +282,7 @@ class Upload:
             return VersionState.CLEAN, ""
         if gravest.outcome is Outcome.REFUSE:
             raise refusal(gravest)
-        return _STATES[gravest.outcome], f"{gravest.policy}: {gravest.reason}"
+        return _STATES[gravest.outcome], reason_of(verdicts)
 
     # -- commit -------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from gateway.service.leases import LEASE_MS
 from gateway.service.sweeper import COMMIT_MARGIN_MS, READ_GRACE_MS
 from gateway.service.uploads import RESERVE_STEP, Upload
 from gateway.testing.space import Space, open_space
+from plugins._rescans import Rescans
 
 BAD = Verdict(Outcome.REFUSE, "virus_scan", reason="Eicar", error="infected")
 ANN = Actor("ann")
@@ -237,6 +238,23 @@ def test_a_blob_released_while_its_dead_process_is_swept_waits_for_its_readers(
 
 
 # -- verdicts and takedowns -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "left"),
+    [(None, ("clean", "")), ("mark", ("marked", "rule: gps")), ("hold", ("held", "rule: gps"))],
+)
+def test_the_scanner_takes_back_its_own_verdict_and_no_other(
+    space: Space, monkeypatch: pytest.MonkeyPatch, other: str | None, left: tuple[str, str]
+) -> None:
+    mine = Verdict(Outcome.HOLD, "virus_scan", reason="not scanned: it is down")
+    verdicts = [mine, mine] + ([Verdict(Outcome(other), "rule", reason="gps")] if other else [])
+    monkeypatch.setattr(space.services.host, "content_verdicts", lambda *_: verdicts)
+    space.put("a", b"x")
+    Rescans(lambda: space.services.holds, lambda *_: Verdict(Outcome.CLEAN, "virus_scan")).run("new definitions")
+    version = space.services.files.get(space.caller, ("a",)).version
+    assert version is not None
+    assert (version.state, version.reason) == left
 
 
 @pytest.mark.parametrize("over", [False, True])
