@@ -15,6 +15,7 @@ from typing import Protocol
 
 from gateway.domain.errors import KuradoError, NotFound, Unavailable
 from gateway.domain.events import Event
+from gateway.domain.tenant import Tenant
 from gateway.hooks import UsageLedger
 from gateway.service.unit_of_work import Cursor, Database, Tx
 
@@ -216,7 +217,7 @@ class Outbox:
         def look(tx: Tx) -> list[Backlog]:
             cursors = {(c.subscriber, c.tenant_id): c for c in tx.events.cursors()}
             lines = []
-            for tenant in tx.tenants.all():
+            for tenant in _with_log(tx, {cursor.tenant_id for cursor in cursors.values()}):
                 for name in sorted(names | {s for s, t in cursors if t == tenant.id}):
                     cursor = cursors.get((name, tenant.id)) or Cursor(name, tenant.id, 0)
                     if cursor.seq >= tenant.seq and not cursor.parked:
@@ -296,7 +297,7 @@ class Outbox:
             cursors = {(c.subscriber, c.tenant_id): c.seq for c in tx.events.cursors()}
             return [
                 (tenant.id, min((cursors.get((name, tenant.id), 0) for name in names), default=tenant.seq))
-                for tenant in tx.tenants.all()
+                for tenant in _with_log(tx, {tenant_id for _, tenant_id in cursors})
             ]
 
         return sum(self._trim_tenant(tenant_id, seq, before) for tenant_id, seq in self._db.read(passed))
@@ -321,6 +322,13 @@ def _book(tx: Tx, subscriber: Subscriber, cursor: Cursor, events: Sequence[Event
     at.clear()
     if not tx.events.advance(cursor.subscriber, cursor.tenant_id, cursor.seq, events[-1].seq, fence):
         raise FenceLost(f"the cursor of {cursor.subscriber} is no longer ours")
+
+
+def _with_log(tx: Tx, known: set[int]) -> list[Tenant]:
+    """All tenants, and the removed ones that any subscriber knows: their last events are delivered like others."""
+    tenants = {tenant.id: tenant for tenant in tx.tenants.all()}
+    gone = [tx.tenants.by_id(tenant_id) for tenant_id in known - set(tenants)]
+    return sorted([*tenants.values(), *(one for one in gone if one is not None)], key=lambda tenant: tenant.name)
 
 
 def _fresh(cursor: Cursor, seq: int) -> Cursor:

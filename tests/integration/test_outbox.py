@@ -256,6 +256,22 @@ def test_events_are_deleted_only_after_every_subscriber_and_the_retention(space:
     assert box.trim() == 0
 
 
+def test_the_log_of_a_removed_tenant_is_seen_while_it_waits_and_deleted_at_last(space: Space) -> None:
+    recorder = Recorder()
+    box = outbox(space, recorder)
+    space.put("a", b"1")
+    box.deliver(recorder, steward(space))
+    space.services.accounts.remove("studio")
+    recorder.failing = {last_seq(space): KeyError("bug")}
+    box.deliver(recorder, steward(space))
+    assert [(line.tenant, line.attempts) for line in box.backlog()] == [("studio", 1)]
+    recorder.failing = {}
+    box.retry("recorder", "studio")
+    box.deliver(recorder, steward(space))
+    space.clock.forward(RETENTION_MS / 1000 + 1)
+    assert box.trim() == last_seq(space)
+
+
 def test_a_subscriber_that_was_removed_holds_events_until_it_is_forgotten(space: Space) -> None:
     space.put("a", b"1")
     gone, stays = Recorder("gone"), Recorder("stays")
