@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,20 +27,18 @@ def work(space: Space, seed: int, faults: list[BaseException]) -> None:
 
     for _ in range(CHANGES):
         one, other = path(), path()
-        action = rng.choice(
-            [
-                lambda: services.files.make_collection(caller, one),  # noqa: B023
-                lambda: space.put("/".join(one), rng.randbytes(rng.choice([0, 5, 50]))),  # noqa: B023
-                lambda: space.put("/".join(one), rng.randbytes(5)),  # noqa: B023
-                lambda: services.files.delete(caller, one),  # noqa: B023
-                lambda: services.files.move(caller, one, other),  # noqa: B023
-                lambda: services.files.copy(caller, one, other),  # noqa: B023
-                lambda: services.files.copy(caller, one, other),  # noqa: B023
-                lambda: services.trees.erase_detached(),
-            ]
-        )
+        actions: list[Callable[[], object]] = [
+            lambda: services.files.make_collection(caller, one),  # noqa: B023
+            lambda: space.put("/".join(one), rng.randbytes(rng.choice([0, 5, 50]))),  # noqa: B023
+            lambda: space.put("/".join(one), rng.randbytes(5)),  # noqa: B023
+            lambda: services.files.delete(caller, one),  # noqa: B023
+            lambda: services.files.move(caller, one, other),  # noqa: B023
+            lambda: services.files.copy(caller, one, other),  # noqa: B023
+            lambda: services.files.copy(caller, one, other),  # noqa: B023
+            lambda: services.trees.erase_detached(),
+        ]
         try:
-            action()
+            rng.choice(actions)()
         except KuradoError:
             continue
         except BaseException as error:
