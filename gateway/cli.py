@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "completion": ("completion", "Print the script that completes commands in your shell."),
 }
 """Word → module of ``gateway.commands`` and what ``--help`` says of it without loading the module."""
+
+TRACE = "KURADO_TRACEBACK"
+"""The environment variable that makes a fault of the program show its traceback."""
 
 HIDDEN = {"child": "serving"}
 # by name, so that an error's module is looked at only when it was loaded
@@ -114,7 +118,7 @@ def for_operators(error: BaseException) -> bool:
     """Whether an error is told in one line: it says what to do, a traceback would only hide it."""
     if isinstance(error, OSError):
         return error.errno != errno.EPIPE
-    if isinstance(error, KuradoError):
+    if isinstance(error, KuradoError | OverflowError):  # the latter: no calendar and no database holds what was given
         return True
     kinds = [getattr(sys.modules.get(module), name, None) for module, name in _FOR_OPERATORS]
     return any(isinstance(kind, type) and isinstance(error, kind) for kind in kinds)
@@ -154,4 +158,11 @@ def main() -> None:
     with contextlib.suppress(AttributeError):  # names of files may be no UTF-8; printing them must not fail
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    cli.main(prog_name="kurado")
+    try:
+        cli.main(prog_name="kurado")
+    except Exception as error:
+        if os.environ.get(TRACE):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        click.echo(f"kurado: a fault of this program: {what}. Please report it; {TRACE}=1 shows its place", err=True)
+        sys.exit(1)

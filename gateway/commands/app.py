@@ -122,6 +122,8 @@ def told(error: BaseException) -> str:
     """An error in one line for the operator: also which file, and why something could not be reached."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, OverflowError):
+        return f"a number or a date is out of range: {error}"
     text = str(error)
     if isinstance(error, BackendUnavailable) and error.__cause__ is not None:
         reason = str(error.__cause__).partition("\n")[0]

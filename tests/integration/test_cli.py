@@ -179,6 +179,14 @@ def test_why_a_database_cannot_be_opened_is_told(studio: Shell) -> None:
     assert "cannot be opened: " in studio.fails("tenant", "list")
 
 
+def test_numbers_and_dates_beyond_all_bounds_are_one_line(studio: Shell) -> None:
+    for words in (
+        ["usage", "show", "studio", "--period", "0001-01-01"],
+        ["tenant", "set", "studio", "--files", "9" * 20],
+    ):
+        assert "out of range" in studio.fails(*words)
+
+
 def test_files_that_are_no_certificate_stop_the_start_in_one_line(shell: Shell) -> None:
     tls = {"cert": "gateway.yaml", "key": "gateway.yaml"}
     config = {"version": 1, "plugins": ["quota"], "listen": {"tls": tls}}
