@@ -123,3 +123,25 @@ def test_a_blob_released_again_waits_for_the_later_event(db: SqlDatabase, tenant
     assert [(one.blob_id, one.after_seq) for one in db.read(lambda tx: tx.blobs.released(9))] == [("b", 4), ("a", 9)]
     write(db, lambda tx: tx.blobs.forget("b"))
     assert db.read(lambda tx: tx.blobs.released(9)) == [Released("a", tenant.id, 9, NOW + 2)]
+
+
+def test_released_blobs_are_due_when_all_named_subscribers_have_passed(db: SqlDatabase) -> None:
+    one, two = new_tenant(db), new_tenant(db)
+
+    def fill(tx: Any) -> None:
+        for tenant, blob in ((one, "one"), (two, "two")):
+            tx.blobs.release(Released(blob, tenant.id, 3, NOW))
+            tx.events.advance("first", tenant.id, 0, 3, 0)
+        tx.events.advance("second", two.id, 0, 2, 0)
+        tx.events.advance("second", one.id, 0, 9, 0)
+
+    db.write(fill).result(30)
+
+    def passed(names: list[str], before: int = NOW, limit: int = 10) -> set[str]:
+        return {blob.blob_id for blob in db.read(lambda tx: tx.blobs.passed(names, before, limit))}
+
+    assert passed(["first", "second"]) == {"one"}
+    assert passed(["first", "first"]) == {"one", "two"}
+    assert passed([]) == {"one", "two"}
+    assert passed(["first"], before=NOW - 1) == set()
+    assert passed(["third"]) == set()
