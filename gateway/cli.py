@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "policy": ("policies", "Price list, terms, content rules: check, apply, assign."),
     "terms": ("terms", "The terms of service as executable rules."),
     "refusals": ("refusals", "What was refused, by which rule."),
+    "hold": ("holds", "Content that waits for a verdict: list, release, reject it."),
     "lock": ("locks", "WebDAV locks: list and break them."),
     "outbox": ("outbox", "Events that a plugin has not handled yet."),
     "fsck": ("fsck", "Compare database and storage."),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from gateway.blobstore import BlobStore
+from gateway.domain.errors import NotFound
 from gateway.domain.events import FILE_REJECTED, FILE_RELEASED, node_to_json
 from gateway.domain.names import Path
 from gateway.domain.node import Node, VersionState
@@ -25,6 +27,20 @@ class Holds:
     def pending(self, limit: int = 1000, after_id: int = 0) -> list[Node]:
         """Files whose current version is held or marked, by id."""
         return self._db.read(lambda tx: tx.nodes.held(limit, after_id))
+
+    def all_pending(self) -> Iterator[Node]:
+        """The same, all of them, a page at a time."""
+        after = 0
+        while page := self.pending(after_id=after):
+            yield from page
+            after = page[-1].id
+
+    def find(self, node_id: int) -> Node:
+        """A file whose current version is held or marked. NotFound for any other."""
+        node = self._db.read(lambda tx: tx.nodes.get(node_id))
+        if node is None or node.version is None or node.version.state is VersionState.CLEAN:
+            raise NotFound(f"no file {node_id:x} waits for a verdict")
+        return node
 
     def open(self, node: Node) -> BinaryIO:
         """The bytes of a pending file, for a machine to judge (PRV-04: no human sees them)."""
