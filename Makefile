@@ -1,20 +1,22 @@
 # make run     a gateway with an embedded database, local storage and a demo tenant, until Ctrl-C
 # make test    the whole suite, after installing what it needs
 # make check   ruff, mypy, import-linter
+# make bench   kurado and the servers beside it that are installed (bench/README.md)
 # make lock    pins the newest versions that pyproject.toml allows (developers)
 # make clean   removes the environment that the targets above create
 #
-# Variables: PYTHON (3.11 or newer), ARGS (for `kurado demo` or pytest), e.g. make run ARGS="--port 9000".
+# Variables: PYTHON (3.11 or newer), ARGS (for `kurado demo`, pytest or bench/run.py), e.g. make run ARGS="--port 9000".
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check lock clean debian-test-packages
+.PHONY: help run test check bench lock clean debian-test-packages
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 ARGS ?=
+SERVERS ?= kurado,apache,nginx,lighttpd,rclone
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
@@ -35,6 +37,9 @@ check: $(STAMPS)/project-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMPS)/project-run
+	BENCH_KURADO=$(CURDIR)/$(BIN)/kurado $(PYTHON) bench/run.py --servers $(SERVERS) --reference apache $(ARGS)
 
 debian-test-packages:
 	@.ci/debian-packages "some tests" $(TEST_PACKAGES) || true

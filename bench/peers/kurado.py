@@ -1,0 +1,74 @@
+"""kurado itself, as a provider runs it: durable, with quota, content policy, metering and the outbox on.
+
+``kurado-scan`` adds virus scanning by the clamd at BENCH_CLAMD (host:port or a socket's path), ``kurado-replica`` a
+replica in a second folder: columns of their own. BENCH_KURADO names the command (default: the one beside this Python).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from peers.base import PASSWORD, USER, Server
+
+CONFIG = """\
+version: 1
+data_dir: data
+listen: {{dav: "127.0.0.1:{port}", desk: "127.0.0.1:{desk}"}}
+plugins: {plugins}
+log: {{level: warning}}
+"""
+PLUGINS = ("contract_state", "quota", "content_policy", "metering", "billing_export")
+
+
+def command():
+    return os.environ.get("BENCH_KURADO") or str(Path(sys.executable).with_name("kurado"))
+
+
+class Kurado(Server):
+    name = "kurado"
+    prefix = "/dav/bench"
+    plain_files = False
+    ports = 2
+
+    def plugins(self):
+        return [{"name": name} for name in PLUGINS]
+
+    def prepare(self):
+        """Configuration, tenant and user: what an operator does before the first start."""
+        text = CONFIG.format(port=self.port, desk=self.port + 1, plugins=json.dumps(self.plugins()))
+        self.config = self.write("gateway.yaml", text)
+        self.run("tenant", "add", "bench")
+        self.run("user", "add", "bench", USER, "--role", "owner", "--password-stdin", stdin=PASSWORD + "\n")
+
+    def run(self, *words, stdin=None):
+        done = subprocess.run(
+            [command(), "--config", self.config, *words], input=stdin, text=True, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout
+
+    def launch(self):
+        self.spawn([command(), "--config", self.config, "serve"])
+
+
+class KuradoScan(Kurado):
+    name = "kurado-scan"
+
+    def plugins(self):
+        clamd = os.environ.get("BENCH_CLAMD")
+        if not clamd:
+            raise LookupError("BENCH_CLAMD does not say where clamd is")
+        return [*super().plugins(), {"name": "virus_scan", "address": clamd}]
+
+
+class KuradoReplica(Kurado):
+    name = "kurado-replica"
+
+    def plugins(self):
+        return [*super().plugins(), {"name": "replication", "to": {"backend": "local", "path": "../replica"}}]
+
+
+PEERS = [Kurado, KuradoScan, KuradoReplica]
