@@ -141,7 +141,8 @@ def _services(
     policies = open_policies(db, host.policy_kinds(), clock, config.policies)
     sweeper = Sweeper(db, store, staging, lambda: [one.name for one in host.subscribers()], clock)
     accounts = Accounts(db, ids, clock, space.settling)
-    standings = Standings(db, clock, required=config.contracts == "required")
+    standings = Standings(db, clock, required=config.contracts == "required", values_of=policies.values_of)
+    policies.contract_of = lambda tenant: standings.now().of_tenant.get(tenant.id)
 
     def is_enforced() -> bool:
         return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
@@ -186,13 +187,13 @@ def _contracts(
     standings: Standings,
     is_enforced: Callable[[], bool],
 ) -> ContractServices:
-    book = ContractBook(db, ids, clock, standings.values, standings.forget)
+    book = ContractBook(db, ids, clock, policies.values_of, standings.forget)
     return ContractServices(
         book=book,
         intake=Intake(book, accounts, policies, is_enforced),
         papers=Papers(book, policies),
         powers=Powers(book),
-        upkeep=Upkeep(book, accounts, policies, standings.contracts),
+        upkeep=Upkeep(book, accounts, standings.contracts),
     )
 
 

@@ -7,7 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from gateway.config import ConfigError
-from gateway.domain.terms import parse_plans, parse_terms
+from gateway.domain.contract.policies import KINDS, parser
+from gateway.domain.terms import parse_plans
 from gateway.hooks import PolicyKind
 from gateway.service.policies import BadPolicy, Policies
 from gateway.service.unit_of_work import Database
@@ -15,7 +16,7 @@ from gateway.yamlfile import load_yaml
 
 PACKAGE = "policies"
 SUFFIX = ".yaml"
-CORE_KINDS = {"plans": PolicyKind("plans", parse_plans), "terms": PolicyKind("terms", parse_terms)}
+CORE_KINDS = {"plans": PolicyKind("plans", parse_plans), **{name: PolicyKind(name, parser(name)) for name in KINDS}}
 
 
 def open_policies(

@@ -222,7 +222,7 @@ class VirusScan:
         """The greatest proper age of the definitions in seconds."""
         if self.settings.definition_max_age is not None:
             return self.settings.definition_max_age
-        return float(self.context.policy("terms", None).av_definition_max_age_hours * 3600)
+        return float(self.context.services.policies.values().av_definition_max_age_hours * 3600)
 
     # -- operation ----------------------------------------------------------------------------------------------------
 

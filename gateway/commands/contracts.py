@@ -283,7 +283,7 @@ def cancel(app: Application, /, name: str, last_day: date | None, role: str, as_
     """Take a written cancellation (END-01 to END-04)."""
     one = app.services.contracts.papers.cancel(name, actor(app, role), paper(**document), last_day)
     told(app, one, as_json)
-    leaving = one.cancelled(jst_date(app.clock()))
+    leaving = one.cancelled(jst_date(app.clock()), app.services.contracts.book.values(one))
     if leaving and not as_json:
         if leaving.moved:
             click.echo(f"the wish was too early and is moved to {leaving.granted_last_day} (END-01)")
@@ -403,7 +403,8 @@ def documents(app: Application, name: str, as_json: bool) -> None:
 
 def status_data(app: Application, one: Contract) -> dict[str, Any]:
     """What follows from the acts today."""
-    now, values = app.clock(), app.services.contracts.book.values
+    now = app.clock()
+    values = app.services.contracts.book.values(one, now)
     today = jst_date(now)
     plan, terms = one.plan_on(today), one.terms(values)
     data: dict[str, Any] = {

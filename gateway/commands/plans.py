@@ -8,7 +8,7 @@ import click
 
 from gateway.commands.app import Application, json_option, show, show_json
 from gateway.domain.contract.values import PlanFees
-from gateway.domain.terms import Plan, Terms
+from gateway.domain.terms import Plan
 from gateway.domain.units import format_size
 
 
@@ -47,7 +47,7 @@ def show_(app: Application, plan_id: str, as_json: bool) -> None:
 
 
 def _data(app: Application, one: Plan) -> dict[str, Any]:
-    terms: Terms = app.services.policies.get("terms")
+    values = app.services.policies.values()
     fees = PlanFees(one.capacity_fee, one.option_fee)
     return {
         "plan": one.id,
@@ -55,7 +55,7 @@ def _data(app: Application, one: Plan) -> dict[str, Any]:
         "capacity": "unlimited" if one.capacity_bytes is None else format_size(one.capacity_bytes),
         "files": "unlimited" if one.files is None else one.files,
         "monthly_fee": fees.monthly,
-        "initial_fee": one.capacity_fee * terms.initial_fee_months,
+        "initial_fee": fees.initial(values),
         "features": list(one.features),
         "prices": [f"{price.code}: {price.amount} JPY per {price.per} {price.meter}" for price in one.prices],
     }

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.domain.calendar import Period, PeriodKind
-from gateway.domain.terms import Plan, Price, Terms
+from gateway.domain.contract.values import ContractValues
+from gateway.domain.terms import Plan, Price
 from gateway.domain.units import GB
 
 HOUR_MS = 3_600_000
@@ -137,7 +138,7 @@ def decimal(quantity: int, per: int) -> str:
     return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
 
 
-def lines_of(period: Period, figures: Figures, plan: Plan, terms: Terms, *, demo: bool) -> list[Line]:
+def lines_of(period: Period, figures: Figures, plan: Plan, terms: ContractValues, *, demo: bool) -> list[Line]:
     """The fee of the period, then each meter's usage: what the plan includes, then what it charges."""
     lines = []
     fee = _fee_line(period, plan, terms, demo)
@@ -148,23 +149,24 @@ def lines_of(period: Period, figures: Figures, plan: Plan, terms: Terms, *, demo
     return lines
 
 
-def _fee_line(period: Period, plan: Plan, terms: Terms, demo: bool) -> Line | None:
+def _fee_line(period: Period, plan: Plan, terms: ContractValues, demo: bool) -> Line | None:
     """FEE-02; a stub or bridge costs what FEE-04 (D-18) says, by default nothing, and then has no line."""
     if period.kind is PeriodKind.MONTH:
         code, fee, rule = "monthly_fee", plan.monthly_fee, "FEE-02"
     else:
         charge = terms.stub_charge if period.kind is PeriodKind.STUB else terms.bridge_charge
-        code, fee, rule = f"{period.kind}_fee", _part_fee(plan.monthly_fee, charge, period.days), "FEE-04"
+        fee = _part_fee(plan.monthly_fee, charge, period.days, terms.prorata_days)
+        code, rule = f"{period.kind}_fee", "FEE-04"
         if not fee:
             return None
     price = 0 if demo else fee
     return Line(code, f"Capacity and options, plan {plan.name}", "", 1, 0, 1, "Months", price, fee, price, rule)
 
 
-def _part_fee(fee: int, charge: str, days: int) -> int:
+def _part_fee(fee: int, charge: str, days: int, month: int) -> int:
     if charge == "none":
         return 0
-    return fee if charge == "full" else min(fee, fee * days // 30)
+    return fee if charge == "full" else min(fee, fee * days // month)
 
 
 def _usage_lines(meter: str, measured: int, plan: Plan, demo: bool) -> list[Line]:

@@ -1,4 +1,4 @@
-"""The values of the price list (``policies/plans.yaml``) and of the terms of service (``policies/terms.yaml``).
+"""The price list (``policies/plans.yaml``) and tax rates; the terms' other constants are in gateway.domain.contract.
 
 Parsing turns a loaded YAML mapping into frozen values; FieldError (a ValueError) names key path and fix. Money is whole
 JPY without tax (RULES P-5); a GB is 1024**3 bytes (RULES D-23).
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway.domain.errors import NotFound
 from gateway.domain.fields import FieldError, Fields, integer, one_of, text, texts
 from gateway.domain.units import parse_size
 
-T = TypeVar("T")
 METERS = ("byte_hours", "bytes_in", "bytes_out", "requests")
 """What usage can be priced by: byte_hours is the integral of stored bytes over hours, the others count."""
 
@@ -84,25 +83,6 @@ class TaxRate:
 
     since: date
     basis_points: int
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Values of the terms that the gateway applies. ``clauses``: key path → the clause that the value comes from.
-
-    ``start_day`` of the billing month (CAL-01), ``initial_fee_months`` of capacity fee (FEE-01), what a ``stub`` or
-    ``bridge`` costs (FEE-04), the oldest virus definitions allowed in hours (SLA-SC-01), the days for which data is
-    kept after the end of a contract (D-53).
-    """
-
-    start_day: int
-    initial_fee_months: int
-    stub_charge: str
-    bridge_charge: str
-    tax_rates: tuple[TaxRate, ...]
-    av_definition_max_age_hours: int
-    retention_after_end_days: int
-    clauses: Mapping[str, str] = field(default_factory=dict)
 
 
 # -- plans.yaml -------------------------------------------------------------------------------------------------------
@@ -176,56 +156,25 @@ def _limit(parse: Callable[[object], int]) -> Callable[[object], int | None]:
     return lambda value: None if value == "unlimited" else parse(value)
 
 
-# -- terms.yaml -------------------------------------------------------------------------------------------------------
+# -- tax.yaml ---------------------------------------------------------------------------------------------------------
 
 
-def parse_terms(document: Mapping[str, Any]) -> Terms:
-    """The terms. Each value is written ``{value: …, clause: …}``: no number without the clause that it comes from."""
-    clauses: dict[str, str] = {}
-    top = Fields(document)
-    billing, tax = top.section("billing"), top.section("tax")
-    security, data = top.section("security"), top.section("data")
-    charge = one_of("none", "prorata", "full")
-    terms = Terms(
-        start_day=_value(billing, "start_day", integer(1, 31), clauses),
-        initial_fee_months=_value(billing, "initial_fee_months", integer(0, 12), clauses),
-        stub_charge=_value(billing, "stub_charge", charge, clauses),
-        bridge_charge=_value(billing, "bridge_charge", charge, clauses),
-        tax_rates=_value(tax, "rates", _rates, clauses),
-        av_definition_max_age_hours=_value(security, "av_definition_max_age_hours", integer(1, 24 * 365), clauses),
-        retention_after_end_days=_value(data, "retention_after_end_days", integer(0, 36_500), clauses),
-        clauses=clauses,
-    )
-    for fields in (billing, tax, security, data, top):
-        fields.done()
-    return terms
-
-
-def _value(fields: Fields, key: str, parse: Callable[[Any], T], clauses: dict[str, str]) -> T:
-    def with_clause(item: object) -> T:
-        both = Fields(item, fields.at(key))
-        value = both.take("value", parse)
-        clauses[fields.at(key)] = both.take("clause", text)
-        both.done()
-        return value
-
-    return fields.take(key, with_clause)
-
-
-def _rates(value: object) -> tuple[TaxRate, ...]:
+def tax_rates(value: object) -> tuple[TaxRate, ...]:
+    """Rates in order of their dates."""
     if not isinstance(value, list) or not value:
         raise ValueError("write a list of `- {since: 2019-10-01, basis_points: 1000}`")
     rates = []
     for item in value:
         fields = Fields(item)
-        rates.append(TaxRate(fields.take("since", _date), fields.take("basis_points", integer(0, 10_000))))
+        rates.append(TaxRate(fields.take("since", as_date), fields.take("basis_points", integer(0, 10_000))))
         fields.done()
     if rates != sorted(rates, key=lambda rate: rate.since) or len({rate.since for rate in rates}) < len(rates):
         raise ValueError("the rates must be in order of their dates, each date once")
     return tuple(rates)
 
 
-def _date(value: object) -> date:
+def as_date(value: object) -> date:
+    """A date of a YAML document."""
     if type(value) is date:
         return value
     if isinstance(value, str):

@@ -11,11 +11,16 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from gateway.domain.acts import Act
+from gateway.domain.calendar import jst_date
+from gateway.domain.contract.policies import AGREED, KINDS, together
+from gateway.domain.contract.records import Contract
+from gateway.domain.contract.values import ContractValues
 from gateway.domain.errors import BackendUnavailable, BadRequest, NotFound
 from gateway.domain.tenant import Tenant
 from gateway.domain.terms import Plans
@@ -71,6 +76,10 @@ class Policies:
         self._table = _Table(-1, {})
         self._checked_at = -(10**18)
         self._parsed: dict[tuple[str, int], Any] = {}
+        self._values: dict[tuple[int, ...], ContractValues] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self.contract_of: Callable[[Tenant], Contract | None] = lambda _tenant: None
+        """The contract of a tenant; the composition root says it."""
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -89,6 +98,59 @@ class Policies:
         value = self._version(name, version)
         table.resolved[key] = value
         return value
+
+    def values(self, tenant: Tenant | None = None, day: date | None = None) -> ContractValues:
+        """The constants of the terms (RULES section 19) for a tenant on a JST day, by default today: of the versions
+        that its contract is bound by then (REV-01 to REV-03), or that are in force for it. Without a tenant: those that
+        a new customer would agree to."""
+        contract = self.contract_of(tenant) if tenant else None
+        if contract is None:
+            return self._compose(self._versions_of(tenant.id if tenant else None))
+        return self.values_of(contract, day)
+
+    def values_of(self, contract: Contract | None, day: date | None = None) -> ContractValues:
+        """The same for a contract at hand (None: a new customer); ``.at(day)`` of the result asks for another day."""
+        versions = self._versions_of((contract.tenant_id or None) if contract else None)
+        if contract is None or not contract.bound:
+            return self._compose(versions)
+        current = self._compose(versions | self._bound_on(contract, day or jst_date(self._clock())))
+        if not contract.revised_on:
+            return current
+        days = (date.min, *contract.revised_on)
+        return replace(
+            current, history=tuple((one, self._compose(versions | self._bound_on(contract, one))) for one in days)
+        )
+
+    def agreed_documents(self) -> dict[str, str]:
+        """Kind → SHA-256 of the documents that a customer who is accepted now agrees to."""
+        versions = self._versions_of(None)
+        return {kind: self.version(kind, versions[kind]).digest for kind in AGREED}
+
+    def _versions_of(self, tenant_id: int | None) -> dict[str, int]:
+        versions = self._current().versions
+        found = {kind: versions.get((kind, tenant_id)) or versions.get((kind, None)) for kind in KINDS}
+        missing = [kind for kind, version in found.items() if version is None]
+        if missing:
+            raise NotFound(f"there is no policy {missing[0]!r} in force")
+        return {kind: version for kind, version in found.items() if version is not None}
+
+    def _bound_on(self, contract: Contract, day: date) -> dict[str, int]:
+        documents = {kind: contract.document_on(kind, day) for kind in AGREED}
+        return {kind: self._number(kind, digest) for kind, digest in documents.items() if digest is not None}
+
+    def _number(self, kind: str, digest: str) -> int:
+        if (kind, digest) not in self._numbers:
+            for one in self._db.read(lambda tx: tx.policies.history(kind)):
+                self._numbers[kind, one.digest] = one.version
+        if (kind, digest) not in self._numbers:
+            raise NotFound(f"the {kind} with SHA-256 {digest[:12]}…, which a contract is bound by, are not stored")
+        return self._numbers[kind, digest]
+
+    def _compose(self, versions: Mapping[str, int]) -> ContractValues:
+        key = tuple(versions[kind] for kind in KINDS)
+        if key not in self._values:
+            self._values[key] = together({kind: self._version(kind, versions[kind]) for kind in KINDS}, versions)
+        return self._values[key]
 
     def in_force(self) -> list[InForce]:
         """All assignments: by name, the default first."""

@@ -40,15 +40,21 @@ class State:
 
 
 class Standings:
-    """``required``: a tenant without a contract is served only if it is a demo tenant (SVC-01)."""
+    """``required``: a tenant without a contract is served only if it is a demo tenant (SVC-01). ``values_of`` gives the
+    constants of the terms for a contract on a day."""
 
     def __init__(
-        self, db: Database, clock: Callable[[], int], *, required: bool = False, values: ContractValues = SEED
+        self,
+        db: Database,
+        clock: Callable[[], int],
+        *,
+        required: bool = False,
+        values_of: Callable[[Contract | None, date], ContractValues] = lambda _contract, _day: SEED,
     ) -> None:
         self._db = db
         self._clock = clock
         self.required = required
-        self.values = values
+        self.values_of = values_of
         self._lock = threading.Lock()
         self._state = State()
         self._read_at = -(10**18)
@@ -91,7 +97,7 @@ class Standings:
         standing = self._of_contract(tenant, contract, jst_date(now))
         maintenance = state.windows.maintenance_of(tenant.id)
         if regular_maintenance and contract:
-            maintenance += state.windows.regular_around(now, self.values)
+            maintenance += state.windows.regular_around(now, self.values_of(contract, jst_date(now)))
         standing = replace(standing, interruptions=state.windows.interruptions_of(tenant.id), maintenance=maintenance)
         return access_decision(standing, _SERVED, now)
 
@@ -101,7 +107,7 @@ class Standings:
             return Standing(start_date=_OPEN if is_open else None)
         known = self._days.get(tenant.id)
         if known is None or known[0] is not contract or known[1] != today:
-            known = self._days[tenant.id] = (contract, today, contract.standing(today, self.values))
+            known = self._days[tenant.id] = (contract, today, contract.standing(today, self.values_of(contract, today)))
         return known[2]
 
     # -- takedowns ----------------------------------------------------------------------------------------------------

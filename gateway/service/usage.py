@@ -16,9 +16,10 @@ from typing import Any, Protocol
 from gateway.domain.billing import Figures, Statement, lines_of, total
 from gateway.domain.calendar import BillingCalendar, CalendarError, Period, format_time, jst_date
 from gateway.domain.contract.records import Contract, ended_on
+from gateway.domain.contract.values import ContractValues
 from gateway.domain.errors import NotFound
 from gateway.domain.tenant import Tenant, TenantState
-from gateway.domain.terms import Plan, Terms
+from gateway.domain.terms import Plan
 from gateway.service.unit_of_work import Database, HourUsage, Tx
 
 HOUR = 3_600_000
@@ -33,6 +34,7 @@ class PolicySource(Protocol):
     """Where the documents in force come from (``service/policies.py``)."""
 
     def get(self, name: str, tenant: Tenant | None) -> Any: ...
+    def values(self, tenant: Tenant | None = None, day: date | None = None) -> ContractValues: ...
 
 
 class UsageService:
@@ -59,7 +61,7 @@ class UsageService:
         if contract is not None:
             start = contract.start_date or jst_date(self._clock()) + timedelta(days=1)
             return BillingCalendar(start, contract.start_day, contract.start_day_changes)
-        terms: Terms = self._policies.get("terms", tenant)
+        terms = self._policies.values(tenant)
         return BillingCalendar(jst_date(tenant.created_at), terms.start_day)
 
     def period(self, tenant: Tenant, day: date | None = None) -> Period:
@@ -157,7 +159,7 @@ class UsageService:
     # -- inside a transaction -----------------------------------------------------------------------------------------
 
     def _statement(
-        self, tx: Tx, tenant: Tenant, period: Period, plan: Plan, terms: Terms, *, closing: bool = False
+        self, tx: Tx, tenant: Tenant, period: Period, plan: Plan, terms: ContractValues, *, closing: bool = False
     ) -> Mapping[str, Any]:
         frozen = tx.usage.statement(tenant.id, period.starts_at)
         if frozen is not None:
@@ -221,7 +223,7 @@ class UsageService:
         after it."""
         contract = self._contract_of(tenant)
         if contract is not None:
-            return ended_on(contract, jst_date(self._clock()))
+            return ended_on(contract, jst_date(self._clock()), self._policies.values(tenant))
         if tenant.state is not TenantState.REMOVED:
             return None
         return jst_date(self._db.read(lambda tx: tx.usage.booked(tenant.id))[1])
@@ -237,8 +239,8 @@ class UsageService:
         found = self._db.read(lambda tx: [tx.tenants.by_id(tenant_id) for tenant_id in tx.usage.metered()])
         return sorted((tenant for tenant in found if tenant is not None), key=lambda tenant: tenant.name)
 
-    def _prices(self, tenant: Tenant) -> tuple[Plan, Terms]:
-        return self._policies.get("plans", tenant).get(tenant.plan), self._policies.get("terms", tenant)
+    def _prices(self, tenant: Tenant) -> tuple[Plan, ContractValues]:
+        return self._policies.get("plans", tenant).get(tenant.plan), self._policies.values(tenant)
 
 
 def regular_month(day: date, start_day: int) -> Period:

@@ -55,7 +55,7 @@ class ServiceWindows:
         """The regular windows from today on (OPS-02: posted at least one month ahead)."""
         today = jst_date(self._clock())
         closed = self.all().closed_regular
-        found = regular_windows(today, today + timedelta(days=days), self._standings.values)
+        found = regular_windows(today, today + timedelta(days=days), self._standings.values_of(None, today))
         return [RegularWindow(regular_id(one), one.start, one.end, closed.get(regular_id(one))) for one in found]
 
     # -- maintenance --------------------------------------------------------------------------------------------------

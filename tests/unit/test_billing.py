@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.domain.billing import HOUR_MS, Figures, decimal, lines_of, total, unit_name
 from gateway.domain.calendar import Period, PeriodKind
-from gateway.domain.terms import Plan, Price, Terms
+from gateway.domain.contract.values import ContractValues
+from gateway.domain.terms import Plan, Price
 from gateway.domain.units import GB
 
 MONTH = Period(PeriodKind.MONTH, date(2026, 10, 21), date(2026, 11, 20))
@@ -20,8 +21,8 @@ STUB = Period(PeriodKind.STUB, date(2026, 11, 10), date(2026, 11, 20))
 EGRESS = Price("egress", "bytes_out", GB, 10, included=100 * GB, name="Data out")
 
 
-def terms(stub: str = "none") -> Terms:
-    return Terms(21, 1, stub, "none", (), 24, 90)
+def terms(stub: str = "none") -> ContractValues:
+    return ContractValues(stub_charge=stub)
 
 
 def plan(*prices: Price) -> Plan:

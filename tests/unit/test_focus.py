@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from gateway.domain.billing import Figures, Statement, lines_of
 from gateway.domain.calendar import Period, PeriodKind
-from gateway.domain.terms import Plan, Price, Terms
+from gateway.domain.contract.values import ContractValues
+from gateway.domain.terms import Plan, Price
 from gateway.domain.units import GB
 from plugins import _focus
 
@@ -132,7 +133,7 @@ PLAN = Plan("standard", "Standard 100 GB", 100 * GB, None, (), 30_000, 0, (Price
 
 def statement(used: Figures, *, demo: bool = False, kind: PeriodKind = PeriodKind.MONTH) -> dict[str, Any]:
     period = Period(kind, date(2026, 10, 21), date(2026, 11, 20))
-    lines = lines_of(period, used, PLAN, Terms(21, 1, "none", "none", (), 24, 90), demo=demo)
+    lines = lines_of(period, used, PLAN, ContractValues(), demo=demo)
     return Statement(7, "demo", "standard", demo, period, period.ends_at, True, [("2026-10-21", used)], lines).to_json()
 
 

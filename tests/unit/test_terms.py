@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from datetime import date
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.domain.contract.policies import KINDS, parse, together
+from gateway.domain.contract.values import SEED, ContractValues
 from gateway.domain.errors import NotFound
 from gateway.domain.fields import FieldError
-from gateway.domain.terms import Price, parse_plans, parse_terms
+from gateway.domain.terms import Price, parse_plans
 from gateway.domain.units import GB
 from gateway.policyfiles import packaged_documents
 from gateway.yamlfile import YamlError, load_yaml
@@ -33,12 +36,70 @@ def test_the_packaged_price_list_is_valid_and_sells_gigabytes_of_1024_cubed() ->
     assert plans.get(plans.default).capacity_fee > 0
 
 
-def test_the_packaged_terms_are_those_of_the_rules() -> None:
-    terms = parse_terms(load_yaml(packaged_documents()["terms"]))
-    assert (terms.start_day, terms.initial_fee_months, terms.stub_charge) == (21, 1, "none")
-    assert terms.av_definition_max_age_hours == 24
-    assert terms.tax_rates[0].since == date(2019, 10, 1)
-    assert terms.clauses["billing.start_day"] == "§3"
+def packaged() -> ContractValues:
+    documents = packaged_documents()
+    return together({kind: parse(kind, load_yaml(documents[kind])) for kind in KINDS}, {})
+
+
+def test_the_packaged_policies_say_every_value_and_they_are_the_defaults_of_the_domain() -> None:
+    values = packaged()
+    assert values == SEED
+    written = {f"{kind}.{path}" for kind, keys in KINDS.items() for path in keys}
+    assert set(values.clauses) == written
+    named = {name for keys in KINDS.values() for name, _ in keys.values()}
+    assert named == {one.name for one in dataclasses.fields(ContractValues) if one.compare}
+
+
+def test_the_packaged_policies_are_those_of_the_rules() -> None:
+    values = packaged()
+    assert (values.start_day, values.initial_fee_months, values.stub_charge) == (21, 1, "none")
+    assert values.av_definition_max_age_hours == 24
+    assert values.tax_rates[0].since == date(2019, 10, 1)
+    assert values.clauses["terms.billing.start_day"] == "§3"
+
+
+def test_an_operator_runs_other_terms_by_another_file() -> None:
+    document = load_yaml(packaged_documents()["terms"])
+    document["billing"]["start_day"]["value"] = 1
+    document["term"]["renewal_length"]["value"] = 6
+    del document["cancel"]
+    values = together({"terms": parse("terms", document)}, {"terms": 2})
+    assert (values.start_day, values.renewal_months, values.cancel_notice_days) == (1, 6, 30)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "words"),
+    [
+        ("terms", "billing.start_day", 32, "not between"),
+        ("terms", "billing.stub_charge", "half", "none, prorata, full"),
+        ("sla", "outage_channels", ["fax"], "status_site, email"),
+        ("maintenance", "regular.weekday", "someday", "monday"),
+        ("maintenance", "regular.end_hour", 2, "after start_hour"),
+        ("privacy", "content_grounds", ["9-1"], "9-2"),
+        ("tax", "rates", [], "basis_points"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_at_its_place(kind: str, path: str, value: Any, words: str) -> None:
+    document = load_yaml(packaged_documents()[kind])
+    at = document
+    for step in path.split("."):
+        at = at[step]
+    at["value"] = value
+    with pytest.raises(FieldError, match=words) as caught:
+        parse(kind, document)
+    assert caught.value.path.startswith(path)
+
+
+days = st.dates(date(2020, 1, 1), date(2035, 1, 1))
+
+
+@given(st.lists(days, max_size=5), days)
+def test_what_holds_on_a_day_is_the_last_that_came_into_force(changes: list[date], day: date) -> None:
+    dates = [date.min, *sorted(set(changes))]
+    history = tuple((since, ContractValues(start_day=number + 1)) for number, since in enumerate(dates))
+    values = dataclasses.replace(history[-1][1], history=history)
+    assert values.at(day).start_day == sum(since <= day for since in dates)
+    assert SEED.at(day) is SEED
 
 
 def test_fees_and_limits_come_out_as_written() -> None:
@@ -90,7 +151,7 @@ def test_a_value_of_the_terms_without_its_clause_is_refused() -> None:
     document = load_yaml(packaged_documents()["terms"])
     del document["billing"]["start_day"]["clause"]
     with pytest.raises(FieldError) as caught:
-        parse_terms(document)
+        parse("terms", document)
     assert caught.value.path == "billing.start_day.clause"
 
 

@@ -42,7 +42,7 @@ def cancellation(
     on: date,
 ) -> Cancellation:
     """A customer's written cancellation as it stands on a day (END-01 to END-04)."""
-    earliest = earliest_event("cancel", received, terms.values)
+    earliest = earliest_event("cancel", received, terms.values.at(received))
     granted = max(earliest, wished or earliest)
     months, lump_sum = early_termination(terms, fees, granted)
     paid = paid_on is not None and paid_on <= min(granted, on)
@@ -101,7 +101,7 @@ def discontinuation(
     if scope not in ("all", "part"):
         raise RuleError("SCOPE_UNKNOWN", f"the scope is all or part, not {scope!r}")
     complete = max(email_arrived, web_posted) if email_arrived and web_posted else None
-    earliest = earliest_event("discontinue", complete, values) if complete else None
+    earliest = earliest_event("discontinue", complete, values.at(complete)) if complete else None
     refunded = [month for month in paid if month.end > last_day] if scope == "all" and provider_convenience else []
     refund = sum(month.amount for month in refunded)
     return Discontinuation(
@@ -148,10 +148,14 @@ def provider_termination(
     clock: date | None = None
     if ground == GROUNDS[0]:
         clock = demand_sent if demand_sent and (due_on is None or demand_sent > due_on) else None
-        grace = values.payment_grace_days
-    else:
-        clock = demand_received if demand else None
-        grace = values.correction_grace_days
-    since = (clock + timedelta(days=grace + 1) if clock else None) if demand else found
+    elif demand:
+        clock = demand_received
+    since = found
+    if demand:
+        since = clock + timedelta(days=_grace(ground, values.at(clock)) + 1) if clock else None
     terminable = since is not None and since <= on and not (demand and cured is not None and cured <= on)
     return Termination(demand, clock, since, terminable, ground != "24(2)", terminable and ground != "24(2)")
+
+
+def _grace(ground: str, values: ContractValues) -> int:
+    return values.payment_grace_days if ground == GROUNDS[0] else values.correction_grace_days

@@ -66,7 +66,7 @@ def plan_change(
         return ChangeDecision(kind, "CONTRACT_ENDING")
     if kind is ChangeKind.DOWNGRADE:
         return ChangeDecision(kind, "DOWNGRADE_NOT_ALLOWED")
-    effective = max(requested_on, earliest_event("change", received, values), calendar.start_date)
+    effective = max(requested_on, earliest_event("change", received, values.at(received)), calendar.start_date)
     upgrade = kind is ChangeKind.UPGRADE
     difference = max(0, new.fees.initial(values) - current.fees.initial(values)) if upgrade else 0
     billed_from = first_month_after(calendar, effective).start

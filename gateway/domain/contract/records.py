@@ -17,6 +17,7 @@ from gateway.domain.calendar import BillingCalendar, StartDayChange, jst_date, j
 from gateway.domain.contract.access import Standing, Window
 from gateway.domain.contract.ending import Cancellation, Outcome, cancellation
 from gateway.domain.contract.fees import FeeHistory, PlanLimits, Upgrade
+from gateway.domain.contract.notices import Revision, terms_in_force
 from gateway.domain.contract.term import ContractTerms
 from gateway.domain.contract.term import State as TermState
 from gateway.domain.contract.values import SEED, Channel, ContractValues, PlanFees
@@ -95,6 +96,15 @@ class OverloadCase:
     suspended: Window | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A version of a policy document that this contract is bound by from its day on (REV). ``revision.version`` is the
+    SHA-256 of the document."""
+
+    kind: str
+    revision: Revision
+
+
 @dataclass(frozen=True)
 class Contract:
     """A contract after its acts. ``start_day`` is that of the terms at acceptance (CAL-03)."""
@@ -124,6 +134,7 @@ class Contract:
     stop_reason: str = ""
     stopped: bool = False
     erased: bool = False
+    bound: tuple[Bound, ...] = ()
     discontinued_on: date | None = None
     """The last day of a service that the provider discontinues (DSC-02)."""
 
@@ -136,6 +147,17 @@ class Contract:
         if self.named_start is None or self.notice_arrived_at is None:
             return None
         return max(self.named_start, jst_date(self.notice_arrived_at))
+
+    def document_on(self, kind: str, day: date) -> str | None:
+        """The SHA-256 of the policy document of a kind that binds on a day; None if none was ever agreed to."""
+        revisions = [one.revision for one in self.bound if one.kind == kind]
+        return terms_in_force(revisions, day)[0].version if revisions else None
+
+    @property
+    def revised_on(self) -> tuple[date, ...]:
+        """The days on which a revision came, or will come, into force."""
+        days = {one.revision.in_force_from for one in self.bound if not one.revision.original}
+        return tuple(sorted(day for day in days if day is not None))
 
     def terms(self, values: ContractValues = SEED) -> ContractTerms | None:
         """The calendar and terms; None until the start is known."""
@@ -282,6 +304,10 @@ def _accepted(contract: Contract, act: Act) -> Contract:
         agreed=agreed_from(act.data["agreed"]),
         minimum_months=act.data["minimum_months"],
         start_day=act.data["start_day"],
+        bound=tuple(
+            Bound(kind, Revision(digest, date.min, None, original=True))
+            for kind, digest in sorted(act.data.get("documents", {}).items())
+        ),
     )
 
 

@@ -58,8 +58,12 @@ class ContractTerms:
     def effective_minimum(self) -> int:
         """TERM-07 (D-15): a referral contract binds for one of its terms at most."""
         if self.channel is Channel.REFERRAL:
-            return min(self.minimum_months, self.values.referral_months)
+            return min(self.minimum_months, self._first.referral_months)
         return self.minimum_months
+
+    @property
+    def _first(self) -> ContractValues:
+        return self.values.at(self.calendar.start_date)
 
     def minimum(self) -> list[Period]:
         """The billing months of the minimum, from the anchor (TERM-01, TERM-02)."""
@@ -70,16 +74,21 @@ class ContractTerms:
         return self.minimum()[-1].end
 
     def terms(self) -> Iterator[Term]:
-        """One term after the other, as if each were renewed; a bridge belongs to the term that it falls in."""
+        """One term after the other, as if each were renewed; a bridge belongs to the term that it falls in.
+
+        A term lives by the values in force at its start, whatever is revised while it runs (TERM-03: the same
+        conditions)."""
         referral = self.channel is Channel.REFERRAL
-        length = self.values.referral_months if referral else self.minimum_months
+        length = self._first.referral_months if referral else self.minimum_months
         months, start, no = self._months(), self.calendar.start_date, 1
         while True:
             last = list(islice(months, length))[-1].end
-            deadline = None if referral else last - timedelta(days=self.values.nonrenewal_notice_days)
+            values = self.values.at(start)
+            deadline = None if referral else last - timedelta(days=values.nonrenewal_notice_days)
             yield Term(no, start, last, deadline, last if referral else None)
             start, no = last + _DAY, no + 1
-            length = self.values.referral_months if referral else self.values.renewal_months
+            values = self.values.at(start)
+            length = values.referral_months if referral else values.renewal_months
 
     def status(self, on: date, notices: Sequence[date] = (), applications: Sequence[date] = ()) -> Status:
         """The state of the contract on a day, from the papers received up to it.

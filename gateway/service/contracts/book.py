@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 from gateway.domain.acts import Act, ActorRole
-from gateway.domain.calendar import CalendarError
+from gateway.domain.calendar import CalendarError, jst_date
 from gateway.domain.contract.documents import CARRIERS, Document
 from gateway.domain.contract.privacy import may_act
 from gateway.domain.contract.records import PREFIX, Contract, after, fold
@@ -69,21 +70,26 @@ Decide = Callable[[Contract, int], Decision]
 
 
 class ContractBook:
-    """``values`` are the constants of the terms in force; ``changed`` is called when an act was recorded."""
+    """``values_of`` gives the constants of the terms for a contract on a day; ``changed`` is called when an act was
+    recorded."""
 
     def __init__(
         self,
         db: Database,
         ids: Ids,
         clock: Callable[[], int],
-        values: ContractValues = SEED,
+        values_of: Callable[[Contract | None, date], ContractValues] = lambda _contract, _day: SEED,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.changed = changed
         self.db = db
         self.ids = ids
         self.clock = clock
-        self.values = values
+        self._values_of = values_of
+
+    def values(self, contract: Contract | None, now: int | None = None) -> ContractValues:
+        """The constants of the terms for a contract today."""
+        return self._values_of(contract, jst_date(self.clock() if now is None else now))
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -149,13 +155,13 @@ class ContractBook:
             rule=decision.rule,
             tenant_id=contract.tenant_id if decision.tenant_id is None else decision.tenant_id,
             ground=decision.ground,
-            before=contract.state(now, self.values),
+            before=contract.state(now, self.values(contract, now)),
             data=data,
         )
         changed = after(contract, act)
         assert changed is not None
         with rule_named():
-            state = changed.state(now, self.values)
+            state = changed.state(now, self.values(changed, now))
         tx.acts.append(replace(act, after=state))
         return changed
 

@@ -13,7 +13,7 @@ from gateway.domain.contract.records import PREFIX, Agreed, Contract, Phase, agr
 from gateway.domain.contract.values import Channel
 from gateway.domain.errors import ActRefused, AlreadyExists, BadRequest
 from gateway.domain.tenant import Role, check_tenant_name
-from gateway.domain.terms import Plan, Plans, Terms
+from gateway.domain.terms import Plan, Plans
 from gateway.service.accounts import Accounts
 from gateway.service.contracts.book import Actor, ContractBook, Decision, check_actor, require
 from gateway.service.policies import Policies
@@ -120,18 +120,20 @@ class Intake:
         """
         _require_reason(reason)
         plans: Plans = self._policies.get("plans")
-        terms: Terms = self._policies.get("terms")
+        documents = self._policies.agreed_documents()
+        values = self._policies.values()
 
         def decide(contract: Contract, _now: int) -> Decision:
             _require_phase(contract, Phase.UNDER_REVIEW, "APP-03")
             require(minimum_months >= 1, "the minimum is at least one billing month", "TERM-01")
-            day = terms.start_day if start_day is None else start_day
+            day = values.start_day if start_day is None else start_day
             require(1 <= day <= 31, f"a billing month cannot start on day {day}: 1 to 31", "CAL-03")
             data = {
                 "minimum_months": minimum_months,
                 "start_day": day,
                 "reason": reason,
                 "agreed": agreed_data(agreed(plans.get(contract.plan))),
+                "documents": documents,
             }
             return Decision("contract.accepted", "APP-03", data=data)
 

@@ -48,8 +48,8 @@ class Papers:
                 received,
                 requested_on,
                 change_fee,
-                cancellation_pending=contract.is_ending(jst_date(now), self._book.values),
-                values=self._book.values,
+                cancellation_pending=contract.is_ending(jst_date(now), self._book.values(contract, now)),
+                values=self._book.values(contract, now),
             )
             if granted.refusal == "CONTRACT_ENDING":
                 raise ActRefused("a notice of cancellation is on file: no change is accepted any more", "CHG-08")
@@ -136,9 +136,9 @@ class Papers:
         def decide(contract: Contract, now: int) -> Decision:
             _started(contract, now, self._book)
             today = jst_date(now)
-            is_ending = contract.is_ending(today, self._book.values)
+            is_ending = contract.is_ending(today, self._book.values(contract, now))
             require(not is_ending, "a notice of cancellation stands already", "END-01")
-            last = contract.last_day(today, self._book.values)
+            last = contract.last_day(today, self._book.values(contract, now))
             require(last is None or today <= last, "the contract has ended", "END-07")
             data = {
                 "received_on": received.isoformat(),
@@ -152,7 +152,7 @@ class Papers:
         """The lump sum of an early cancellation was paid on a day (END-03, END-04)."""
 
         def decide(contract: Contract, now: int) -> Decision:
-            leaving = contract.cancelled(jst_date(now), self._book.values)
+            leaving = contract.cancelled(jst_date(now), self._book.values(contract, now))
             require(leaving is not None and leaving.lump_sum_months > 0, "no lump sum is due", "END-03")
             require(paid_on <= jst_date(now), "the payment lies in the future", "P-6")
             return Decision("contract.lump_sum_paid", "END-04", data={"paid_on": paid_on.isoformat()})
@@ -180,10 +180,10 @@ class Papers:
 
 def _started(contract: Contract, now: int, book: ContractBook) -> ContractTerms:
     """The terms of a contract that is in force or will be; ActRefused before the start notice and after the end."""
-    terms = contract.terms(book.values)
+    terms = contract.terms(book.values(contract, now))
     if terms is None:
         raise ActRefused(f"the contract is {contract.phase}: its start is not known yet", "APP-05")
-    state = contract.state(now, book.values)
+    state = contract.state(now, book.values(contract, now))
     require(state not in ("ended", "terminated", "stopped"), f"the contract is {state}", "END-07")
     return terms
 

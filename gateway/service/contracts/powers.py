@@ -101,7 +101,7 @@ class Powers:
                 demand_received=_day(one.received_at) if one else None,
                 cured=one.cured if one else None,
                 found=found_on,
-                values=self._book.values,
+                values=self._book.values(contract, now),
             )
             since = decided.terminable_from
             require(
@@ -135,7 +135,7 @@ class Powers:
         def decide(contract: Contract, now: int) -> Decision:
             _in_force(contract, now, self._book)
             email, web = jst_date(email_arrived_at), jst_date(web_posted_at)
-            found = discontinuation(last_day, "all", True, email, web, (), self._book.values)
+            found = discontinuation(last_day, "all", True, email, web, (), self._book.values(contract, now))
             require(found.allowed, f"the earliest last day is {found.earliest_last_day}", "DSC-02")
             data = {
                 "last_day": last_day.isoformat(),
@@ -224,7 +224,7 @@ class Powers:
 
 
 def _in_force(contract: Contract, now: int, book: ContractBook) -> None:
-    state = contract.state(now, book.values)
+    state = contract.state(now, book.values(contract, now))
     require(contract.start_date is not None, f"the contract is {state}: it has not started", "SVC-01")
     require(state not in ("ended", "terminated", "stopped"), f"the contract is {state}", "END-07")
 

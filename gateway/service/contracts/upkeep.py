@@ -9,10 +9,8 @@ from gateway.domain.calendar import jst_date
 from gateway.domain.contract.records import Contract, ended_on, erasable_from
 from gateway.domain.errors import NotFound
 from gateway.domain.tenant import Tenant, TenantState
-from gateway.domain.terms import Terms
 from gateway.service.accounts import Accounts
 from gateway.service.contracts.book import SYSTEM, ContractBook, Decision
-from gateway.service.policies import Policies
 
 log = logging.getLogger("kurado.contracts")
 
@@ -20,12 +18,9 @@ log = logging.getLogger("kurado.contracts")
 class Upkeep:
     """``contracts`` gives all contracts as they are now."""
 
-    def __init__(
-        self, book: ContractBook, accounts: Accounts, policies: Policies, contracts: Callable[[], list[Contract]]
-    ) -> None:
+    def __init__(self, book: ContractBook, accounts: Accounts, contracts: Callable[[], list[Contract]]) -> None:
         self._book = book
         self._accounts = accounts
-        self._policies = policies
         self._contracts = contracts
 
     def run(self) -> bool:
@@ -47,16 +42,16 @@ class Upkeep:
 
     def _erase(self, contract: Contract) -> bool:
         now = self._book.clock()
-        ended = ended_on(contract, jst_date(now), self._book.values)
+        ended = ended_on(contract, jst_date(now), self._book.values(contract, now))
         if ended is None:
             return False
         tenant = self._tenant(contract)
-        terms: Terms = self._policies.get("terms", tenant)
-        if jst_date(now) < erasable_from(ended, terms.retention_after_end_days):
+        kept = self._book.values(contract, now).retention_after_end_days
+        if jst_date(now) < erasable_from(ended, kept):
             return False
         if tenant is not None:
             self._accounts.remove(contract.tenant, who=SYSTEM.name)
-        data = {"ended_on": ended.isoformat(), "retention_days": terms.retention_after_end_days}
+        data = {"ended_on": ended.isoformat(), "retention_days": kept}
         self._book.act(contract.name, SYSTEM, lambda _contract, _now: Decision("contract.erased", "END-07", data=data))
         log.warning("the data of an ended contract is erased", extra={"contract": contract.name})
         return True
