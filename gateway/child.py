@@ -19,6 +19,7 @@ from collections.abc import Mapping
 READY_FD = "KURADO_CHILD_READY_FD"
 LIFE_FD = "KURADO_CHILD_LIFE_FD"
 LISTEN_FD = "KURADO_CHILD_LISTEN_FD"
+S3_LISTEN_FD = "KURADO_CHILD_S3_LISTEN_FD"
 BACKLOG = 1024
 ORPHAN_SECONDS = 30.0
 
@@ -39,9 +40,9 @@ def make_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def inherited_listener(environ: Mapping[str, str]) -> socket.socket | None:
+def inherited_listener(environ: Mapping[str, str], variable: str = LISTEN_FD) -> socket.socket | None:
     """The listening socket that the supervisor handed down, or None."""
-    number = environ.get(LISTEN_FD)
+    number = environ.get(variable)
     return socket.socket(fileno=int(number)) if number else None
 
 

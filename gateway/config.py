@@ -23,8 +23,10 @@ VERSION = 1
 DEFAULT_FILE = "gateway.yaml"
 ON_ERROR = ("refuse", "hold", "mark", "allow")
 _TOP = ("version", "data_dir", "database", "durability", "demo", "gates", "policies", "contracts")
-_LISTEN = ("dav", "desk")
+_LISTEN = ("dav", "desk", "s3")
+_S3 = ("region", "domain")
 _TLS = ("cert", "key")
+_MASTER_KEY = ("file", "env", "command")
 _LOG = ("requests", "level")
 _HTTP = (
     "hostnames",
@@ -42,6 +44,8 @@ LEAVES: tuple[tuple[str, ...], ...] = (
     *(("listen", "tls", key) for key in _TLS),
     *(("http", key) for key in _HTTP),
     *(("log", key) for key in _LOG),
+    *(("s3", key) for key in _S3),
+    *(("master_key", key) for key in _MASTER_KEY),
 )
 """The keys that an environment variable can set; ``storage`` and ``plugins`` are open and handled apart."""
 
@@ -90,6 +94,17 @@ class Listen:
     dav: Address
     desk: Address
     tls: Tls | None = None
+    s3: Address | None = None
+    """None: S3 is not served."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Config:
+    """``region`` is what clients must sign for; ``domain`` makes ``BUCKET.domain`` name a bucket, "" is path style
+    only."""
+
+    region: str = "us-east-1"
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +166,9 @@ class Config:
     durability: str = "full"
     contracts: str = "optional"
     """``required``: only tenants under contract and demo tenants are served (SVC-01)."""
+    s3: S3Config = S3Config()
+    master_key: Mapping[str, Any] | None = None
+    """Where the master key is found, as :func:`gateway.masterkey.load_master_key` takes it."""
 
 
 def load(file: Path | None, environ: Mapping[str, str]) -> Config:
@@ -207,6 +225,8 @@ def _config(top: Fields, file: Path) -> Config:
         demo=top.take("demo", boolean, False),
         durability=top.take("durability", one_of("full", "relaxed"), "full"),
         contracts=top.take("contracts", one_of("optional", "required"), "optional"),
+        s3=_s3(top.section("s3")),
+        master_key=_master_key(top, folder),
     )
     top.done()
     _check_plugins(config.plugins)
@@ -229,12 +249,25 @@ def _backend(fields: Fields) -> BackendConfig:
 def _listen(fields: Fields, folder: Path) -> Listen:
     dav = fields.take("dav", parse_address, Address("127.0.0.1", 8080))
     desk = fields.take("desk", parse_address, Address("127.0.0.1", 8081))
+    s3: Address | None = fields.take("s3", parse_address, None)
     tls = _tls(fields.section("tls"), folder) if fields.has("tls") else None
     fields.take("tls", lambda value: value, None)
     fields.done()
     if dav == desk and dav.port:
         raise FieldError(fields.at("desk"), f"{desk} is already listen.dav", "give it a port of its own")
-    return Listen(dav, desk, tls)
+    if s3 is not None and s3.port and s3 in (dav, desk):
+        raise FieldError(fields.at("s3"), f"{s3} is taken by another listener", "give it a port of its own")
+    return Listen(dav, desk, tls, s3)
+
+
+def _s3(fields: Fields) -> S3Config:
+    default = S3Config()
+    s3 = S3Config(
+        region=fields.take("region", text, default.region),
+        domain=fields.take("domain", text, default.domain).lower().strip("."),
+    )
+    fields.done()
+    return s3
 
 
 def parse_address(value: object) -> Address:
@@ -302,6 +335,20 @@ def _positive_duration(value: object) -> float:
     if seconds <= 0:
         raise ValueError("must be more than 0 seconds")
     return seconds
+
+
+def _master_key(top: Fields, folder: Path) -> Mapping[str, Any] | None:
+    """One source; a relative file is relative to gateway.yaml, as all others."""
+    if not top.has("master_key"):
+        return None
+    fields = top.section("master_key")
+    found = {key: fields.take(key, lambda value: value) for key in _MASTER_KEY if fields.has(key)}
+    fields.done()
+    if len(found) != 1:
+        raise FieldError("master_key", "names no single source", "write one of file, env and command below it")
+    if "file" in found:
+        found["file"] = str(folder / Path(text(found["file"])).expanduser())
+    return found
 
 
 def _log(fields: Fields) -> LogConfig:

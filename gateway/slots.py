@@ -41,7 +41,8 @@ class Child:
 
 @dataclass
 class Slot:
-    """A place for a child; ``restart_at`` is set while the place is empty. Times are monotonic seconds."""
+    """A place for a child; ``restart_at`` is set while the place is empty. Times are monotonic seconds. ``s3``: the second
+    listener of a gate, where S3 is served."""
 
     name: str
     listener: socket.socket | None
@@ -49,31 +50,36 @@ class Slot:
     failures: int = 0
     restart_at: float | None = None
     last_failure: str = ""
+    s3: socket.socket | None = None
 
     @property
     def role(self) -> str:
         return self.name.partition("-")[0]
 
+    @property
+    def listeners(self) -> list[socket.socket]:
+        return [one for one in (self.listener, self.s3) if one is not None]
+
 
 def spawn(
-    name: str,
+    slot: Slot,
     arguments: Sequence[str],
     environ: Mapping[str, str],
-    listener: socket.socket | None,
     life: int,
     output: int,
 ) -> Child:
-    """Starts the process of a slot. It inherits the listener and ``life``, and has a pipe on which to say that it
+    """Starts the process of a slot. It inherits the listeners and ``life``, and has a pipe on which to say that it
     serves. What it prints goes to the descriptor ``output``."""
     read, write = os.pipe()
     passed = [write, life]
     told = {child.READY_FD: str(write), child.LIFE_FD: str(life), "PYTHONUNBUFFERED": "1"}
-    if listener is not None:
-        passed.append(listener.fileno())
-        told[child.LISTEN_FD] = str(listener.fileno())
+    for listener, variable in ((slot.listener, child.LISTEN_FD), (slot.s3, child.S3_LISTEN_FD)):
+        if listener is not None:
+            passed.append(listener.fileno())
+            told[variable] = str(listener.fileno())
     main = [sys.executable, "-P", "-c", "from gateway.cli import main; main()"]
     process = subprocess.Popen(
-        [*main, *arguments, "child", name.partition("-")[0]],
+        [*main, *arguments, "child", slot.role],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
@@ -81,7 +87,7 @@ def spawn(
         env={**environ, **told},
     )
     os.close(write)
-    return Child(name, process, read, time.monotonic())
+    return Child(slot.name, process, read, time.monotonic())
 
 
 def run_folder(data_dir: Path) -> Path:

@@ -49,7 +49,7 @@ class Hooks:
 
     ``load`` reads the configuration afresh and raises when it is bad; ``prepare`` runs once, when the data folder is
     ours and before the first child; ``say`` prints a line for people; ``when_ready`` is called once, with the URLs by
-    name (dav, desk). Without ``reloads`` SIGHUP stops as SIGTERM does: a terminal was closed. ``output`` is the
+    name (dav, desk, s3). Without ``reloads`` SIGHUP stops as SIGTERM does: a terminal was closed. ``output`` is the
     descriptor that children print to, by default our standard error.
     """
 
@@ -93,19 +93,21 @@ class Supervisor:
                 self._stop_all()
                 addresses_file(self._config.data_dir).unlink(missing_ok=True)
                 for slot in self._slots.values():
-                    if slot.listener:
-                        slot.listener.close()
+                    _close(slot)
                 os.close(self._life_write)
                 os.close(self._life_read)
         return 0
 
     def _open_slots(self, config: Config) -> None:
         dav, desk = config.listen.dav, config.listen.desk
-        port = dav.port
+        port, s3_port = dav.port, config.listen.s3.port if config.listen.s3 else 0
         for number in range(config.gates):
             listener = listen(dav.host, port, "listen.dav", alone=number == 0)
             port = listener.getsockname()[1]
-            self._slots[f"{GATE}-{number}"] = Slot(f"{GATE}-{number}", listener)
+            slot = self._slots[f"{GATE}-{number}"] = Slot(f"{GATE}-{number}", listener)
+            if config.listen.s3 is not None:
+                slot.s3 = listen(config.listen.s3.host, s3_port, "listen.s3", alone=number == 0)
+                s3_port = slot.s3.getsockname()[1]
         self._slots[STEWARD] = Slot(STEWARD, None)
         self._slots[DESK] = Slot(DESK, listen(desk.host, desk.port, "listen.desk", alone=True))
 
@@ -133,12 +135,13 @@ class Supervisor:
         self._hooks.when_ready(urls)
 
     def urls(self) -> dict[str, str]:
-        """The URLs under which gates and desk serve, with the real ports."""
+        """The URLs under which gates and desk serve, with the real ports; ``s3`` only where it is configured."""
         scheme = "https" if self._config.listen.tls else "http"
-        gate, desk = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener
+        gate, desk, s3 = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener, self._slots[f"{GATE}-0"].s3
         assert gate is not None
         assert desk is not None
-        return {"dav": f"{scheme}://{authority(gate)}", "desk": f"http://{authority(desk)}"}
+        urls = {"dav": f"{scheme}://{authority(gate)}", "desk": f"http://{authority(desk)}"}
+        return {**urls, "s3": f"{scheme}://{authority(s3)}"} if s3 else urls
 
     # -- one turn of the loop -----------------------------------------------------------------------------------------
 
@@ -205,10 +208,10 @@ class Supervisor:
                 "child ended, starting another",
                 extra={"slot": slot.name, "status": dead.process.returncode, "reason": dead.failure, "pause": pause},
             )
-            if pause and slot.listener is not None and slot.role == GATE:
+            for listener in slot.listeners if pause and slot.role == GATE else []:
                 # nobody would answer for a while: leave new connections to the other gates
                 with contextlib.suppress(OSError):
-                    slot.listener.shutdown(socket.SHUT_RDWR)
+                    listener.shutdown(socket.SHUT_RDWR)
         self._old = [old for old in self._old if old.process.poll() is None]
 
     def _kill_overdue(self, now: float) -> None:
@@ -222,25 +225,26 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         slot.restart_at = None
-        if slot.listener is not None:
-            slot.listener.listen(child.BACKLOG)
-        slot.current = self._spawn(slot.name, slot.listener, self._config)
+        for listener in slot.listeners:
+            listener.listen(child.BACKLOG)
+        slot.current = self._spawn(slot, self._config)
 
-    def _spawn(self, name: str, listener: socket.socket | None, config: Config) -> Child:
+    def _spawn(self, slot: Slot, config: Config) -> Child:
         arguments = ["--config", str(config.file)] if config.file else []
         environ = {**self._hooks.environ, **self._real_addresses()}
         output = sys.stderr.fileno() if self._hooks.output is None else self._hooks.output
-        one = spawn(name, arguments, environ, listener, self._life_read, output)
+        one = spawn(slot, arguments, environ, self._life_read, output)
         self._selector.register(one.ready_pipe, selectors.EVENT_READ, one)
-        log.info("child started", extra={"slot": name, "pid": one.process.pid})
+        log.info("child started", extra={"slot": slot.name, "pid": one.process.pid})
         return one
 
     def _real_addresses(self) -> dict[str, str]:
         """Overrides port 0 in the children's configuration by what was taken."""
-        gate, desk = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener
+        gate, desk, s3 = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener, self._slots[f"{GATE}-0"].s3
         assert gate is not None
         assert desk is not None
-        return {"KURADO_LISTEN_DAV": authority(gate), "KURADO_LISTEN_DESK": authority(desk)}
+        taken = {"KURADO_LISTEN_DAV": authority(gate), "KURADO_LISTEN_DESK": authority(desk)}
+        return {**taken, "KURADO_LISTEN_S3": authority(s3)} if s3 else taken
 
     def _drain(self, one: Child) -> None:
         one.draining_since = time.monotonic()
@@ -290,15 +294,15 @@ class Supervisor:
             gone = self._slots.pop(name)
             if gone.current is not None:
                 self._drain(gone.current)
-            if gone.listener is not None:
-                gone.listener.close()
+            _close(gone)
         log.info("reloaded", extra={"gates": config.gates})
         self._hooks.say("reloaded")
 
     def _check_unchanged(self, config: Config) -> None:
         if config.data_dir != self._config.data_dir or config.database != self._config.database:
             raise CannotStart("data_dir and database cannot change while the daemon runs: stop and start it")
-        if config.listen.dav != self._config.listen.dav or config.listen.desk != self._config.listen.desk:
+        old, new = self._config.listen, config.listen
+        if (new.dav, new.desk, new.s3) != (old.dav, old.desk, old.s3):
             raise CannotStart("addresses cannot change while the daemon runs: stop and start it")
 
     def _start_fresh(self, config: Config) -> dict[str, tuple[Slot, Child]]:
@@ -307,23 +311,27 @@ class Supervisor:
         try:
             for name in names:
                 slot = self._slots.get(name) or self._new_gate_slot(name)
-                if slot.listener is not None:
-                    slot.listener.listen(child.BACKLOG)
-                fresh[name] = (Slot(name, slot.listener, None), self._spawn(name, slot.listener, config))
+                for listener in slot.listeners:
+                    listener.listen(child.BACKLOG)
+                fresh[name] = (Slot(name, slot.listener, None, s3=slot.s3), self._spawn(slot, config))
             self._await([one for _, one in fresh.values()])
         except BaseException:
             for slot, one in fresh.values():
                 self._drain(one)
-                if slot.listener is not None and slot.name not in self._slots:
-                    slot.listener.close()
+                if slot.name not in self._slots:
+                    _close(slot)
             raise
         return fresh
 
     def _new_gate_slot(self, name: str) -> Slot:
-        first = self._slots[f"{GATE}-0"].listener
-        assert first is not None
-        host, port = first.getsockname()[:2]
-        return Slot(name, listen(host, port, "listen.dav"))
+        first = self._slots[f"{GATE}-0"]
+        assert first.listener is not None
+        host, port = first.listener.getsockname()[:2]
+        slot = Slot(name, listen(host, port, "listen.dav"))
+        if first.s3 is not None:
+            host, port = first.s3.getsockname()[:2]
+            slot.s3 = listen(host, port, "listen.s3")
+        return slot
 
     def _await(self, children: list[Child]) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -355,3 +363,8 @@ class Supervisor:
             self._selector.close()
             os.close(read)
             os.close(write)
+
+
+def _close(slot: Slot) -> None:
+    for listener in slot.listeners:
+        listener.close()
