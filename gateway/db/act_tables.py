@@ -26,6 +26,7 @@ acts = Table(
     Column("digest", String(64), nullable=False),
     Index("ix_acts_subject_seq", "subject", "seq"),
     Index("ix_acts_tenant_id_seq", "tenant_id", "seq"),
+    Index("ix_acts_kind_seq", "kind", "seq"),
 )
 
 # Documents in writing (RULES P-7): the paper is filed elsewhere, its digest and receipt are here.

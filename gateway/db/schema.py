@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, Strin
 
 from gateway.db.metadata import metadata
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All revisions of ``gateway/db/migrations/versions``, in order; the last is what this program works with."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from gateway.domain.calendar import Period
-from gateway.domain.contract.invoicing import UNTAXED, Invoice, tax_rate
+from gateway.domain.contract.invoicing import UNTAXED, Invoice, Line, cut_tax, tax_rate
 from gateway.domain.terms import TaxRate
 
 CORRECTION = "correction"
@@ -86,7 +87,8 @@ class Customer:
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
     """``rate`` in basis points, None: no tax (TAX-02). ``corrects``: the number of the invoice that it puts right, and
-    ``corrects_code`` the code of the line there."""
+    ``corrects_code`` the code of the line there. ``clause`` is where the rule comes from, ``figures`` what the amount
+    was made of."""
 
     code: str
     description: Text
@@ -97,6 +99,8 @@ class InvoiceLine:
     rate: int | None
     corrects: str = ""
     corrects_code: str = ""
+    clause: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +169,10 @@ def issue(
     plan: str = "",
     method: str = BY_INVOICE,
     extra: Iterable[InvoiceLine] = (),
+    untaxed: frozenset[str] = UNTAXED,
 ) -> InvoiceDocument:
-    """The document of an invoice that the rules made. ``extra``: usage beyond the plan and corrections.
+    """The document of an invoice that the rules made. ``extra``: usage beyond the plan and corrections, which
+    stand before the credits. ``untaxed``: codes of lines without tax (D-21).
 
     ``plan`` is the name that stands behind the monthly fee. RuleError TAX_RATE_MISSING; InvoiceError NUMBER_INVALID,
     METHOD_UNKNOWN, CORRECTS_ITSELF (PAY-01), TAX_DIFFERS (the rule's tax is not the one of its lines).
@@ -175,14 +181,15 @@ def issue(
     if method not in METHODS:
         raise InvoiceError("METHOD_UNKNOWN", f"{method!r} is not one of {', '.join(METHODS)} (FEE-07)")
     rate = tax_rate(rates, invoice.dated)
-    own = tuple(_line(one.code, one.amount, one.rule, rate, plan) for one in invoice.lines)
+    own = tuple(_line(one, None if one.code in untaxed else rate, plan) for one in invoice.lines)
     if sum(one.tax for one in rate_totals(own)) != invoice.tax:
         raise InvoiceError("TAX_DIFFERS", f"{number}: the lines do not bear the tax {invoice.tax}")
-    lines = (*own, *extra)
+    deducted = tuple(line for line in own if line.code == "sla_credit")
+    lines = (*own[: len(own) - len(deducted)], *extra, *deducted)
     for line in lines:
         if line.corrects and not _is_earlier(line.corrects, number):
             raise InvoiceError("CORRECTS_ITSELF", f"{number} can only correct an earlier invoice, not {line.corrects}")
-    untaxed = sum(line.amount for line in lines if line.rate is None)
+    untaxed_sum = sum(line.amount for line in lines if line.rate is None)
     return InvoiceDocument(
         number,
         issuer,
@@ -193,7 +200,7 @@ def issue(
         method,
         lines,
         rate_totals(lines),
-        untaxed,
+        untaxed_sum,
     )
 
 
@@ -217,6 +224,8 @@ def correction(of: InvoiceDocument, line: InvoiceLine, right: int, reason: Text)
         line.rate,
         corrects=of.number,
         corrects_code=line.corrects_code or line.code,
+        clause=clause_of("PAY-01"),
+        figures={"was": line.amount, "right": right},
     )
 
 
@@ -226,12 +235,7 @@ def rate_totals(lines: Iterable[InvoiceLine]) -> tuple[RateTotal, ...]:
     for line in lines:
         if line.rate is not None:
             nets[line.rate] = nets.get(line.rate, 0) + line.amount
-    return tuple(RateTotal(rate, nets[rate], _tax(nets[rate], rate)) for rate in sorted(nets, reverse=True))
-
-
-def _tax(net: int, rate: int) -> int:
-    tax = abs(net) * rate // 10_000
-    return tax if net >= 0 else -tax
+    return tuple(RateTotal(rate, nets[rate], cut_tax(nets[rate], rate)) for rate in sorted(nets, reverse=True))
 
 
 def _is_earlier(number: str, than: str) -> bool:
@@ -255,9 +259,39 @@ _NAMES = {
 _WITH_PLAN = frozenset(("initial_fee", "monthly_fee", "stub_fee", "bridge_fee"))
 
 
-def _line(code: str, amount: int, rule: str, rate: int, plan: str) -> InvoiceLine:
-    name = _NAMES.get(code, Text(code, code))
-    if plan and code in _WITH_PLAN:
+_CLAUSES = {
+    "FEE-01": "§6①",
+    "FEE-02": "§6②",
+    "FEE-04": "D-18",
+    "CHG-03": "§8(2)",
+    "CHG-04": "§8(4)",
+    "END-03": "§16(2)",
+    "FEE-10": "SLA 補償",
+    "PAY-01": "§6③",
+    "TAX-01": "D-20",
+    "TAX-02": "D-21",
+}
+
+
+def clause_of(rule: str) -> str:
+    """The clause (or decision) that a rule of an invoice line stands on; prices of usage stand in the price list."""
+    return "§6" if rule.startswith("pricelist.") else _CLAUSES.get(rule, "")
+
+
+def _line(line: Line, rate: int | None, plan: str) -> InvoiceLine:
+    name = _NAMES.get(line.code, Text(line.code, line.code))
+    if plan and line.code in _WITH_PLAN:
         name = Text(f"{name.ja}（{plan}）", f"{name.en} ({plan})")
-    unit = _MONTH if code == "monthly_fee" else _ITEM
-    return InvoiceLine(code, name, Decimal(1), unit, amount, rule, None if code in UNTAXED else rate)
+    unit = _MONTH if line.code == "monthly_fee" else _ITEM
+    figures = {"plan": plan, **line.figures} if plan and line.code in _WITH_PLAN else dict(line.figures)
+    return InvoiceLine(
+        line.code,
+        name,
+        Decimal(1),
+        unit,
+        line.amount,
+        line.rule,
+        rate,
+        clause=clause_of(line.rule),
+        figures=figures,
+    )
