@@ -2,21 +2,26 @@
 
 A backend knows no tenant, quota or rule. A *key* is 1 to 200 of ``a-z 0-9 - _ . /`` (no segment is empty, ``.`` or
 ``..``), given once and never to other bytes. Methods are called from several threads at once. Whatever a backend
-depends on and cannot reach is :class:`~gateway.domain.errors.BackendUnavailable`; a full store is
+depends on and cannot reach is :class:`~gateway.domain.errors.BackendUnavailable`; bytes that a backend sees to be other
+than those that were written are its kind :class:`~gateway.domain.errors.DamagedBlob`; a full store is
 :class:`~gateway.domain.errors.StorageFull`; an absent key is :class:`~gateway.domain.errors.NotFound`; a key that is
 none is ValueError. No other exception leaves a backend for reasons outside the program.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 KEY_PATTERN = re.compile(r"(?!\.{1,2}(?:/|$))[a-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[a-z0-9._-]+)*")
 MAX_KEY_LENGTH = 200
+BACKENDS = "kurado.storage_backends"
+"""The group of entry points that name backends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,26 @@ class Adopting(Protocol):
 class LocalPaths(Protocol):
     """Optional ability: blobs are plain local files that may be sent with sendfile."""
 
-    def local_path(self, key: str) -> Path:
-        """Where the blob lies; the file never changes, and may vanish when the blob is deleted."""
+    def local_path(self, key: str) -> Path | None:
+        """Where the blob lies; the file never changes, and may vanish when the blob is deleted. None where this one is
+        to be read through ``open``."""
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """Optional ability: what writers of dead processes left in the store can be found and removed."""
+
+    def drop_unfinished(self, prefix: str = "", before: int | None = None) -> int:
+        """Removes what writers of keys that start with ``prefix`` had stored without a commit; returns how many. With
+        ``before`` (ms UTC) only those that began earlier. The caller knows that these writers are over."""
+
+
+@runtime_checkable
+class Forgetting(Protocol):
+    """Optional ability: each owner's bytes (see :func:`owner_of`) depend on something that can be destroyed."""
+
+    def forget_owner(self, owner: str) -> None:
+        """Makes all bytes of the owner unreadable for good, wherever copies of this store lie. Again is no error."""
 
 
 class BackendFactory(Protocol):
@@ -105,3 +128,28 @@ def check_key(key: str) -> str:
     if len(key) > MAX_KEY_LENGTH or not KEY_PATTERN.fullmatch(key):
         raise ValueError(f"{key!r} is no blob key")
     return key
+
+
+_OF_REPLICA = re.compile(r"t/([^/]+)/")
+
+
+def owner_of(key: str) -> str:
+    """Whose bytes a key names: in ids of blobs what follows the first dot of the last segment (the tenant's id), in
+    the logs of a replica the tenant's name; "" for what is nobody's."""
+    if found := _OF_REPLICA.match(key):
+        return found[1]
+    return key.rpartition("/")[2].partition(".")[2]
+
+
+def open_named(settings: Mapping[str, Any], data_dir: Path) -> BlobStore:
+    """Opens the backend that ``settings["backend"]`` names with the other keys as its settings; for wrappers, which
+    find theirs below ``of``. ValueError says which key is wrong and what exists."""
+    name = settings.get("backend")
+    found = {point.name: point for point in entry_points(group=BACKENDS)}
+    if name not in found:
+        near = difflib.get_close_matches(str(name), found, 1)
+        known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(found))}"
+        raise ValueError(f"backend: there is no storage backend {name!r}; {known}")
+    rest = {setting: value for setting, value in settings.items() if setting != "backend"}
+    store: BlobStore = found[name].load()(rest, data_dir)
+    return store

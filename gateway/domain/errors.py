@@ -280,6 +280,11 @@ class BackendUnavailable(Unavailable):
     code = "backend-unavailable"
 
 
+class DamagedBlob(BackendUnavailable):
+    """The storage holds other bytes than those that were written. The client is told no more than of any trouble of
+    ours; a replica may still have them."""
+
+
 class InspectorUnavailable(Unavailable):
     """A veto plugin failed or timed out and its ``on_error`` is refuse (invariant I5)."""
 

@@ -30,6 +30,12 @@ def new_boot_id() -> str:
     return secrets.token_hex(6)
 
 
+def new_blob_id(boot_id: str, number: int, tenant_id: int) -> str:
+    """Names a blob: the process that wrote it (its lease guards it until a version names it), a number of its own, and
+    the tenant whose bytes these are (see ``gateway.blobstore.owner_of``)."""
+    return f"{boot_id}-{number:x}.{tenant_id:x}"
+
+
 def new_request_id() -> str:
     """Names one request in answers and logs: 16 hex digits."""
     return secrets.token_hex(8)

@@ -36,7 +36,7 @@ from gateway.domain.errors import (
     Unscannable,
 )
 from gateway.domain.events import FILE_WRITTEN, node_to_json
-from gateway.domain.ids import Ids
+from gateway.domain.ids import Ids, new_blob_id
 from gateway.domain.names import Path
 from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
 from gateway.domain.tenant import Caller, Limits
@@ -292,7 +292,7 @@ class Upload:
         mtime = self.info.declared.mtime
         return Version(
             id=version_id,
-            blob_id=f"{self._settling.boot_id}-{version_id:x}" if staged.size else "",
+            blob_id=new_blob_id(self._settling.boot_id, version_id, self.info.caller.tenant.id) if staged.size else "",
             size=staged.size,
             etag=webdav_etag(version_id),
             content_type=self.info.declared.content_type,
