@@ -80,11 +80,17 @@ def first_month_after(calendar: BillingCalendar, day: date) -> Period:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """A change already in force, in place of the plan before it."""
+    """A change already in force, in place of the plan before it. ``revised``: the provider changed the price (REV-01),
+    which costs no change fee and holds for the months that start on its day or later."""
 
     effective_on: date
     fees: PlanFees
     change_fee: int = 0
+    revised: bool = False
+
+    def is_billed(self, start: date) -> bool:
+        """Whether it counts in the month that starts on a day (CHG-03, REV-01)."""
+        return self.effective_on <= start if self.revised else self.effective_on < start
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class FeeHistory:
         """The plan billed in the month that starts on a day: changes count from the month after them (CHG-03)."""
         fees = self.first
         for one in self.upgrades:
-            if one.effective_on < start:
+            if one.is_billed(start):
                 fees = one.fees
         return fees
 

@@ -10,19 +10,34 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Any
 
 from gateway.domain.acts import Act
 from gateway.domain.calendar import BillingCalendar, StartDayChange, jst_date, jst_midnight
 from gateway.domain.contract.access import Standing, Window
 from gateway.domain.contract.ending import Cancellation, Outcome, cancellation
-from gateway.domain.contract.fees import FeeHistory, PlanLimits, Upgrade
+from gateway.domain.contract.fees import FeeHistory, Upgrade
 from gateway.domain.contract.notices import Revision, terms_in_force
+from gateway.domain.contract.parts import (
+    Agreed,
+    Bound,
+    CancellationNotice,
+    Demand,
+    OverloadCase,
+    PlanChange,
+    PriceRevision,
+    agreed_data,
+    agreed_from,
+)
 from gateway.domain.contract.term import ContractTerms
 from gateway.domain.contract.term import State as TermState
-from gateway.domain.contract.values import SEED, Channel, ContractValues, PlanFees
+from gateway.domain.contract.values import SEED, Channel, ContractValues
 
 PREFIX = "contract:"
+
+__all__ = [
+    "PREFIX", "Agreed", "Bound", "CancellationNotice", "Contract", "Demand", "OverloadCase", "Phase", "PlanChange",
+    "PriceRevision", "after", "agreed_data", "agreed_from", "ended_on", "erasable_from", "fold", "opens_at",
+]  # fmt: skip
 
 
 class Phase(StrEnum):
@@ -34,75 +49,6 @@ class Phase(StrEnum):
     REJECTED = "rejected"
     REGISTERED = "registered"
     NOTIFIED = "notified"
-
-
-@dataclass(frozen=True, slots=True)
-class Agreed:
-    """A plan at the conditions under which it was agreed. ``capacity`` in bytes, None is unlimited."""
-
-    plan: str
-    capacity_fee: int
-    option_fee: int
-    capacity: int | None
-    features: tuple[str, ...] = ()
-
-    @property
-    def fees(self) -> PlanFees:
-        return PlanFees(self.capacity_fee, self.option_fee)
-
-    @property
-    def limits(self) -> PlanLimits:
-        """For comparisons: any unit will do, so bytes stand for GB."""
-        return PlanLimits(self.fees, 2**62 if self.capacity is None else self.capacity, frozenset(self.features))
-
-
-@dataclass(frozen=True, slots=True)
-class PlanChange:
-    """A change that was granted (CHG-01); it counts from 00:00 JST of ``effective_on``."""
-
-    effective_on: date
-    agreed: Agreed
-    change_fee: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CancellationNotice:
-    """A customer's written notice. ``paid_on``: the day the lump sum was paid, if it was (END-04)."""
-
-    received: date
-    wished: date | None
-    paid_on: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """A demand to pay (``17(1)1``) or to correct (``17(1)2``); ``cured``: paid or corrected."""
-
-    id: str
-    ground: str
-    due_on: date | None
-    sent_at: int | None
-    received_at: int | None
-    cured: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OverloadCase:
-    """LIM-03: evidence, the correction demand, and the suspension that an operator put on it (D-24)."""
-
-    id: str
-    evidence: str
-    demanded_at: int | None = None
-    suspended: Window | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A version of a policy document that this contract is bound by from its day on (REV). ``revision.version`` is the
-    SHA-256 of the document."""
-
-    kind: str
-    revision: Revision
 
 
 @dataclass(frozen=True)
@@ -135,6 +81,13 @@ class Contract:
     stopped: bool = False
     erased: bool = False
     bound: tuple[Bound, ...] = ()
+    price_revisions: tuple[PriceRevision, ...] = ()
+    withdrawn_features: tuple[tuple[date, str], ...] = ()
+    """(last day, function) of functions that the provider discontinued for all (DSC-04)."""
+    reminders: frozenset[tuple[str, int]] = frozenset()
+    """(ISO day of the deadline, days before it) of the reminders that were given (TERM-08)."""
+    follows: str = ""
+    """The contract in whose place this one came (CHG-07)."""
     discontinued_on: date | None = None
     """The last day of a service that the provider discontinues (DSC-02)."""
 
@@ -169,16 +122,34 @@ class Contract:
     @property
     def fees(self) -> FeeHistory:
         assert self.agreed is not None
-        upgrades = [Upgrade(one.effective_on, one.agreed.fees, one.change_fee) for one in self.changes]
+        upgrades = [
+            Upgrade(one.effective_on, one.agreed.fees, one.change_fee, revised=one.revised) for one in self.plans()
+        ]
         return FeeHistory(self.agreed.fees, upgrades)
 
+    def plans(self) -> list[PlanChange]:
+        """What came in place of the first plan, by day: the customer's changes, and the plan of that day at the prices
+        and limits of a revision (REV-01)."""
+        by_day: list[PlanChange | PriceRevision] = [*self.changes, *self.price_revisions]
+        found, current = [], self.agreed
+        for one in sorted(by_day, key=lambda one: one.effective_on):
+            if isinstance(one, PlanChange):
+                found.append(one)
+            elif current is not None and current.plan in one.plans:
+                found.append(PlanChange(one.effective_on, one.plans[current.plan], revised=True))
+            current = found[-1].agreed if found else current
+        return found
+
     def plan_on(self, day: date) -> Agreed | None:
-        """The plan whose limits count on a day."""
+        """The plan whose limits count on a day, without the functions that are discontinued by then (DSC-04)."""
         current = self.agreed
-        for change in sorted(self.changes, key=lambda one: one.effective_on):
+        for change in self.plans():
             if change.effective_on <= day:
                 current = change.agreed
-        return current
+        gone = {feature for last, feature in self.withdrawn_features if last < day}
+        if current is None or not gone.intersection(current.features):
+            return current
+        return replace(current, features=tuple(one for one in current.features if one not in gone))
 
     def cancelled(self, on: date, values: ContractValues = SEED) -> Cancellation | None:
         """The newest cancellation as it stands on a day (END-01 to END-04)."""
@@ -270,6 +241,7 @@ def after(contract: Contract | None, act: Act) -> Contract | None:
             phase=Phase.APPLIED,
             route=Channel(data["route"]),
             plan=data["plan"],
+            follows=data.get("follows", ""),
             wished_start=_day(data.get("wished_start")),
         )
     step = _STEPS.get(act.kind)
@@ -280,23 +252,6 @@ def _day(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
-def agreed_from(data: Mapping[str, Any]) -> Agreed:
-    """The inverse of :func:`agreed_data`."""
-    features = tuple(data["features"])
-    return Agreed(data["plan"], data["capacity_fee"], data["option_fee"], data["capacity"], features)
-
-
-def agreed_data(agreed: Agreed) -> dict[str, Any]:
-    """For the data of an act: the conditions stand there, whatever the price list says later (REV-01)."""
-    return {
-        "plan": agreed.plan,
-        "capacity_fee": agreed.capacity_fee,
-        "option_fee": agreed.option_fee,
-        "capacity": agreed.capacity,
-        "features": list(agreed.features),
-    }
-
-
 def _accepted(contract: Contract, act: Act) -> Contract:
     return replace(
         contract,
@@ -304,9 +259,12 @@ def _accepted(contract: Contract, act: Act) -> Contract:
         agreed=agreed_from(act.data["agreed"]),
         minimum_months=act.data["minimum_months"],
         start_day=act.data["start_day"],
-        bound=tuple(
-            Bound(kind, Revision(digest, date.min, None, original=True))
-            for kind, digest in sorted(act.data.get("documents", {}).items())
+        bound=(
+            *(
+                Bound(kind, Revision(digest, date.min, None, original=True))
+                for kind, digest in sorted(act.data.get("documents", {}).items())
+            ),
+            *contract.bound,
         ),
     )
 
@@ -322,6 +280,23 @@ def _notified(contract: Contract, act: Act) -> Contract:
         named_start=_day(act.data["start_date"]),
         notice_arrived_at=act.data.get("arrived_at"),
     )
+
+
+def _revision_told(contract: Contract, act: Act) -> Contract:
+    """REV-01 to REV-03: it binds from its day, never before the day after the notice took effect (D-54)."""
+    data = act.data
+    told = Revision(data["document"], date.fromisoformat(data["effective_on"]), date.fromisoformat(data["told_on"]))
+    bound = (*contract.bound, Bound(data["policy"], told, data["revision"]))
+    since = told.in_force_from
+    if "plans" not in data or since is None:
+        return replace(contract, bound=bound)
+    plans = {name: agreed_from(one) for name, one in data["plans"].items()}
+    return replace(contract, bound=bound, price_revisions=(*contract.price_revisions, PriceRevision(since, plans)))
+
+
+def _reminded(contract: Contract, act: Act) -> Contract:
+    given = (act.data["by"], act.data["lead_days"])
+    return replace(contract, reminders=contract.reminders | {given})
 
 
 def _changed(contract: Contract, act: Act) -> Contract:
@@ -388,6 +363,15 @@ _STEPS: Mapping[str, Callable[[Contract, Act], Contract]] = {
     "contract.start_notified": _notified,
     "contract.start_notice_arrived": lambda contract, act: replace(contract, notice_arrived_at=act.data["arrived_at"]),
     "contract.plan_changed": _changed,
+    "contract.revision_told": _revision_told,
+    "contract.reminded": _reminded,
+    "contract.function_discontinued": lambda contract, act: replace(
+        contract,
+        withdrawn_features=(
+            *contract.withdrawn_features,
+            (date.fromisoformat(act.data["last_day"]), act.data["function"]),
+        ),
+    ),
     "contract.start_day_approved": _start_day,
     "contract.nonrenewal_offered": lambda contract, act: replace(
         contract, offers=(*contract.offers, date.fromisoformat(act.data["received_on"]))
