@@ -30,9 +30,9 @@ _RULES = {
 
 def create(context: PluginContext) -> ContractState:
     """The entry point. ``regular_maintenance``: whether the 1st and 3rd Monday 02:00–06:00 JST (OPS-02) refuse calls of
-    tenants under contract; off unless said, because an operator posts these windows first."""
+    tenants under contract. Only those do that were posted before they began, which the steward does by itself."""
     keys = Fields(context.settings)
-    regular = keys.take("regular_maintenance", boolean, False)
+    regular = keys.take("regular_maintenance", boolean, True)
     keys.done()
     return ContractState(context, regular)
 
@@ -43,12 +43,12 @@ class ContractState:
 
     def __init__(self, context: PluginContext, regular_maintenance: bool) -> None:
         self._context = context
-        self._regular = regular_maintenance
+        self.keeps_regular = regular_maintenance
 
     @hookimpl
     def check_request(self, request: Request) -> None:
         """The first reason of ACC-01 that concerns the tenant as a whole."""
-        decision = self._standings().decide(request.caller.tenant, regular_maintenance=self._regular)
+        decision = self._standings().decide(request.caller.tenant, regular_maintenance=self.keeps_regular)
         if decision.reason is not None:
             raise self._answer(decision.reason, decision.retry_at)
 

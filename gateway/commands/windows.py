@@ -53,7 +53,7 @@ def extend(app: Application, window: str, end: int, as_json: bool) -> None:
 @click.argument("window")
 @click.pass_obj
 def close_maintenance(app: Application, window: str) -> None:
-    """Open the service again before the end, also of a regular window (OPS-04)."""
+    """Open the service again before the end, also of a regular window (OPS-04); before its start it is called off."""
     app.services.windows.close_maintenance(actor(app), window)
     click.echo(f"maintenance {window} is closed")
 
@@ -62,18 +62,12 @@ def close_maintenance(app: Application, window: str) -> None:
 @json_option
 @click.pass_obj
 def list_maintenance(app: Application, as_json: bool) -> None:
-    """Show the regular windows of the next weeks and all ad-hoc ones."""
+    """Show the regular windows that the steward has posted from today on, and all ad-hoc ones."""
+    windows = app.services.windows
     rows = [
-        {
-            "window": one.id,
-            "from": jst(one.start),
-            "to": jst(one.end),
-            "reason": "regular maintenance",
-            "state": "closed early" if one.closed_at else _state(app, one.start, one.end, False),
-        }
-        for one in app.services.windows.regular()
+        _row(app, one) | {"posted": jst(one.posts[-1][0])}
+        for one in (*windows.regular(), *windows.all().maintenance.values())
     ]
-    rows += [_row(app, one) for one in app.services.windows.all().maintenance.values()]
     show(as_json, rows)
 
 

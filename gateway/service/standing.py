@@ -97,7 +97,7 @@ class Standings:
         standing = self._of_contract(tenant, contract, jst_date(now))
         maintenance = state.windows.maintenance_of(tenant.id)
         if regular_maintenance and contract:
-            maintenance += state.windows.regular_around(now, self.values_of(contract, jst_date(now)))
+            maintenance += state.windows.regular_around(now)
         standing = replace(standing, interruptions=state.windows.interruptions_of(tenant.id), maintenance=maintenance)
         return access_decision(standing, _SERVED, now)
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
 from gateway.domain.acts import Act
-from gateway.domain.calendar import jst_date
-from gateway.domain.contract.maintenance import regular_windows
+from gateway.domain.calendar import jst_date, jst_midnight
 from gateway.domain.contract.windows import (
     INTERRUPTION,
     INTERRUPTION_GROUNDS,
@@ -20,43 +17,65 @@ from gateway.domain.contract.windows import (
     regular_id,
 )
 from gateway.domain.errors import ActRefused, NotFound
-from gateway.service.contracts.book import Actor, require
+from gateway.service.contracts.book import SYSTEM, Actor, require
 from gateway.service.standing import Standings
 from gateway.service.unit_of_work import Database, Tx
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class RegularWindow:
-    """A regular window to come, and when it was opened again early."""
-
-    id: str
-    start: int
-    end: int
-    closed_at: int | None
+POST_AHEAD_DAYS = 45
+"""How far ahead regular windows are posted: OPS-02 asks for one month at least."""
 
 
 class ServiceWindows:
-    """``is_enforced`` tells whether anything on this gateway refuses calls in a window."""
+    """``is_enforced`` tells whether anything on this gateway refuses calls in a window, ``keeps_regular`` whether also
+    in the regular ones."""
 
     def __init__(
-        self, db: Database, clock: Callable[[], int], standings: Standings, is_enforced: Callable[[], bool]
+        self,
+        db: Database,
+        clock: Callable[[], int],
+        standings: Standings,
+        is_enforced: Callable[[], bool],
+        keeps_regular: Callable[[], bool] = lambda: True,
     ) -> None:
         self._db = db
         self._clock = clock
         self._standings = standings
         self._is_enforced = is_enforced
+        self.keeps_regular = keeps_regular
 
     def all(self) -> Windows:
         return self._standings.now().windows
 
-    def regular(self, days: int = 45) -> list[RegularWindow]:
-        """The regular windows from today on (OPS-02: posted at least one month ahead)."""
-        today = jst_date(self._clock())
-        closed = self.all().closed_regular
-        found = regular_windows(today, today + timedelta(days=days), self._standings.values_of(None, today))
-        return [RegularWindow(regular_id(one), one.start, one.end, closed.get(regular_id(one))) for one in found]
+    # -- regular maintenance ------------------------------------------------------------------------------------------
+
+    def regular(self) -> list[ServiceWindow]:
+        """The regular windows from today on that were posted (OPS-02)."""
+        today = jst_midnight(jst_date(self._clock()))
+        return [one for one in self.all().regular.values() if one.start >= today]
+
+    def post_regular(self) -> bool:
+        """Posts the regular windows of the next weeks on the board, where they are kept (OPS-02). Returns whether there
+        were any to post. For the steward."""
+        if not (self._is_enforced() and self.keeps_regular()):
+            return False
+        now = self._clock()
+        values = self._standings.values_of(None, jst_date(now))
+        if not self.all().unposted(now, POST_AHEAD_DAYS, values):
+            return False
+
+        def work(tx: Tx) -> bool:
+            waiting = _fold(tx).unposted(now, POST_AHEAD_DAYS, values)
+            for one in waiting:
+                data = {"start": one.start, "end": one.end, "reason": "regular maintenance", "channel": _BOARD}
+                subject = MAINTENANCE + regular_id(one)
+                act = Act(subject, "maintenance.posted", now, SYSTEM.name, str(SYSTEM.role), "OPS-02", data=data)
+                tx.acts.append(act)
+            return bool(waiting)
+
+        return self._write(work)
 
     # -- maintenance --------------------------------------------------------------------------------------------------
 
@@ -96,12 +115,9 @@ class ServiceWindows:
         now = self._clock()
 
         def work(tx: Tx) -> None:
-            if name.startswith(REGULAR):
-                window = next((one for one in self.regular(1) if one.id == name), None)
-                require(window is not None and window.start <= now < window.end, f"{name} is not under way", "OPS-04")
-            else:
-                old = _window(_fold(tx).maintenance, name)
-                require(not old.closed and (old.end or now) >= now, f"{name} is over already", "OPS-04")
+            known = _fold(tx)
+            old = _window(known.regular if name.startswith(REGULAR) else known.maintenance, name)
+            require(not old.closed and (old.end or now) >= now, f"{name} is over already", "OPS-04")
             self._record(tx, actor, MAINTENANCE + name, "maintenance.closed", "OPS-04", {"at": now})
 
         self._write(work)

@@ -172,10 +172,10 @@ def test_windows_by_command(shell: Shell) -> None:
     assert "maintenance M1" in shell.ok("maintenance", "announce", *window)
     shell.refused("OPS-04", "maintenance", "extend", "M1", "--to", "2099-01-05T03:00+09:00")
     shell.ok("maintenance", "extend", "M1", "--to", "2099-01-05T05:00+09:00")
-    shell.refused("OPS-04", "maintenance", "close", "regular-2099-01-05")
+    assert shell.run("maintenance", "close", "regular-2099-01-05").exit_code == 1  # nobody posted it
     rows = {row["window"]: row for row in shell.json("maintenance", "list")}
     assert rows["M1"]["to"] == "2099-01-05T05:00:00+09:00"
-    assert sum(name.startswith("regular-") for name in rows) in (2, 3, 4)
+    assert "posted" in rows["M1"]
 
 
 def test_the_audit_log_is_verified_and_exported_and_the_export_is_an_act(shell: Shell) -> None:

@@ -517,8 +517,13 @@ def test_where_contracts_are_required_only_demo_tenants_go_without(tmp_path: Pat
         assert space.services.standings.decide(demo) == Decision()
 
 
-def test_regular_maintenance_concerns_tenants_under_contract_where_it_is_switched_on(space: Space) -> None:
+def test_regular_maintenance_is_posted_ahead_and_concerns_tenants_under_contract(space: Space) -> None:
     notified(space)
+    at(space, "2027-04-02T12:00")
+    assert space.services.windows.post_regular()
+    assert not space.services.windows.post_regular()
+    posted = space.services.windows.regular()
+    assert [one.id for one in posted] == [f"regular-2027-{day}" for day in ("04-05", "04-19", "05-03", "05-17")]
     at(space, "2027-05-03T02:00")  # the first Monday of May
     tenant, other = space.services.accounts.tenant("acme"), space.caller.tenant
     decide = space.services.standings.decide

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gateway.domain.acts import GENESIS, Act, chained, check_chain
 from gateway.domain.calendar import DAY_MS, jst_date, jst_midnight
 from gateway.domain.contract.access import Call, Operation, access_decision
+from gateway.domain.contract.intervals import Interval
 from gateway.domain.contract.records import (
     _STEPS,
     Agreed,
@@ -172,14 +173,18 @@ def test_a_window_for_some_tenants_concerns_no_other() -> None:
     assert windows.interruptions_of(8) == ()
 
 
-def test_a_regular_window_that_was_closed_early_is_cut_there() -> None:
-    monday = date(2027, 5, 3)
-    two = jst_midnight(monday) + 2 * 3_600_000
-    windows = Windows().after(act("maintenance.closed", f"maintenance:regular-{monday}", at=two + 1000))
-    (window,) = windows.regular_around(two)
-    assert (window.start, window.end) == (two, two + 1000)
-    (other,) = windows.regular_around(jst_midnight(date(2027, 5, 17)))
-    assert jst_date(other.start) == date(2027, 5, 17)
+def test_a_regular_window_refuses_calls_as_posted_and_is_cut_where_it_was_closed_early() -> None:
+    two, six = (jst_midnight(date(2027, 5, 3)) + hour * 3_600_000 for hour in (2, 6))
+    subject = "maintenance:regular-2027-05-03"
+    assert Windows().regular_around(two) == ()
+    post = act("maintenance.posted", subject, start=two, end=six)
+    late = Windows().after(replace(post, at=two))
+    assert late.regular_around(two) == ()
+    posted = Windows().after(replace(post, at=two - 1))
+    assert posted.regular_around(two) == (Interval(two, six),)
+    assert posted.regular_around(jst_midnight(date(2027, 5, 17))) == ()
+    closed = posted.after(act("maintenance.closed", subject, at=two + 1000))
+    assert closed.regular_around(two) == (Interval(two, two + 1000),)
 
 
 # -- the chain --------------------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def outage_accounting(month: Month, incidents: Incidents, values: ContractValues
         longest,
         longest <= values.availability_target_seconds,
         tuple(_breaches(month, incidents, runs, values)),
-        month.monthly_fee,
+        month.monthly_fee * values.credit_cap_months,
     )
 
 
@@ -292,7 +292,7 @@ def sla_credit(
         counts = stop_seconds > values.availability_breach_seconds
         return monthly_fee * stop_seconds // (divisor * 86_400) if counts else 0
     if kind == "data_loss":
-        return monthly_fee
+        return monthly_fee * values.credit_data_loss_months
     if kind in ("outage_notice", "security"):
         return monthly_fee // divisor * cases
     raise RuleError("CREDIT_KIND_UNKNOWN", f"there is no credit for {kind!r}")

@@ -44,11 +44,11 @@ class ServiceWindow:
 
 @dataclass(frozen=True)
 class Windows:
-    """All windows ever, by id. ``closed_regular``: regular window → when it was opened again early."""
+    """All windows ever, by id. ``maintenance`` are the ad-hoc ones, ``regular`` those of OPS-02 as they were posted."""
 
     maintenance: Mapping[str, ServiceWindow] = field(default_factory=dict)
     interruptions: Mapping[str, ServiceWindow] = field(default_factory=dict)
-    closed_regular: Mapping[str, int] = field(default_factory=dict)
+    regular: Mapping[str, ServiceWindow] = field(default_factory=dict)
 
     def after(self, act: Act) -> Windows:
         """The windows after one more act; other acts change nothing."""
@@ -59,18 +59,20 @@ class Windows:
         return self
 
     def _after_maintenance(self, act: Act, name: str) -> Windows:
-        if name.startswith(REGULAR):
-            return replace(self, closed_regular={**self.closed_regular, name: act.data["at"]})
-        old = self.maintenance.get(name)
+        is_regular = name.startswith(REGULAR)
+        known = self.regular if is_regular else self.maintenance
+        old = known.get(name)
         if act.kind == "maintenance.closed":
-            assert old is not None
-            new = replace(old, end=max(old.start, act.data["at"]), closed=True)
+            if old is None or old.end is None:
+                return self
+            new = replace(old, end=max(old.start, min(old.end, act.data["at"])), closed=True)
         else:
             start, end = act.data["start"], act.data["end"]
             posts = (*(old.posts if old else ()), (act.at, start, end))
             tenants = frozenset(act.data.get("tenants", ()))
             new = ServiceWindow(name, start, end, tenants, reason=act.data.get("reason", ""), posts=posts)
-        return replace(self, maintenance={**self.maintenance, name: new})
+        changed = {**known, name: new}
+        return replace(self, regular=changed) if is_regular else replace(self, maintenance=changed)
 
     def _after_interruption(self, act: Act, name: str) -> Windows:
         if act.kind == "interruption.closed":
@@ -94,16 +96,25 @@ class Windows:
             if one.end is not None and one.concerns(tenant_id)
         )
 
-    def regular_around(self, now: int, values: ContractValues = SEED) -> tuple[Interval, ...]:
-        """The regular windows of today and the days beside it, those opened early cut off there (OPS-04)."""
+    def regular_around(self, now: int) -> tuple[Interval, ...]:
+        """The regular windows of today and the days beside it as they were posted, those opened early cut off there
+        (OPS-04). One that nobody posted before it began refuses no calls: that time would count as a stop
+        (SLA-MNT-03)."""
         today, day = jst_date(now), timedelta(days=1)
-        return tuple(self._cut(window) for window in regular_windows(today - day, today + day, values))
+        found = (self.regular.get(f"{REGULAR}{one.isoformat()}") for one in (today - day, today, today + day))
+        return tuple(
+            Interval(one.start, one.end)
+            for one in found
+            if one is not None and one.end is not None and any(post[0] < one.start for post in one.posts)
+        )
 
-    def _cut(self, window: Interval) -> Interval:
-        closed_at = self.closed_regular.get(regular_id(window))
-        return window if closed_at is None else Interval(window.start, max(window.start, min(window.end, closed_at)))
+    def unposted(self, now: int, days: int, values: ContractValues = SEED) -> list[Interval]:
+        """The regular windows of the next days that nobody posted yet."""
+        today = jst_date(now)
+        windows = regular_windows(today, today + timedelta(days=days), values)
+        return [one for one in windows if one.start > now and regular_id(one) not in self.regular]
 
 
 def regular_id(window: Interval) -> str:
-    """``regular-2027-02-01``: the name of a regular window, which nobody has to announce one by one."""
+    """``regular-2027-02-01``: the name of a regular window."""
     return f"{REGULAR}{jst_date(window.start).isoformat()}"
