@@ -22,7 +22,7 @@ COMPILE := $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 
 	--custom-compile-command "make lock"
 
 # What the tests drive from outside: compliance suite, clients, scanner, database, small disks.
-TEST_PACKAGES := litmus cadaver davfs2 curl gvfs gvfs-backends libglib2.0-bin dbus clamav-daemon postgresql e2fsprogs mount procps openssl poppler-utils fonts-noto-cjk
+TEST_PACKAGES := litmus cadaver davfs2 fuse3 curl gvfs gvfs-backends libglib2.0-bin dbus clamav-daemon postgresql e2fsprogs mount procps openssl poppler-utils fonts-noto-cjk
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,/^$$/p'

@@ -19,9 +19,12 @@ Mount it on Linux (davfs2; `apt install davfs2`, as root):
   mount -t davfs {url} /mnt/kurado
   On Linux 6.16 and later, davfs2 before 1.7.2 also needs `buf_size 64` in davfs2.conf, or listings fail (EINVAL).
 
-Or without root (gvfs), or with rclone:
+Or without root, with gvfs or with rclone (its mount needs `apt install fuse3`):
   gio mount {gio}
-  rclone lsf :webdav: --webdav-url {url} --webdav-user {login} --webdav-pass "$(rclone obscure '{password}')"
+  rclone config create kurado webdav url={url} vendor=owncloud user={login} pass='{password}' --obscure
+  rclone lsf kurado:
+  mkdir -p ~/kurado && rclone mount kurado: ~/kurado --vfs-cache-mode full --daemon
+  fusermount3 -u ~/kurado
 
 Mount it on Windows (cmd):
   net use K: {url} /user:{login} {password}

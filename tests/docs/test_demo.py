@@ -73,13 +73,24 @@ def test_a_file_is_stored_and_read_with_the_login_that_it_prints(demo: Demo, tmp
     assert run("curl", "-sSf", *login, demo.value("WebDAV") + "file").output == "hello"
 
 
-def test_the_rclone_command_that_it_prints_works_as_it_stands(demo: Demo, tmp_path: Path) -> None:
-    need("rclone")
-    lines = [line.strip() for line in demo.text.splitlines() if line.strip().startswith("rclone ")]
-    assert lines
+def test_the_rclone_commands_that_it_prints_work_as_they_stand(demo: Demo, tmp_path: Path) -> None:
+    need("rclone", "fusermount3", device="/dev/fuse")
+    lines = [line.strip() for line in demo.text.splitlines() if re.search(r"^  .*(rclone|fusermount3) ", line)]
+    *before, mount, unmount = lines
+    assert "rclone mount" in mount and "fusermount3" in unmount
     path = f"{Path(find_program('rclone') or '').parent}:{os.environ['PATH']}"
-    environ = {"PATH": path, "RCLONE_CONFIG": str(tmp_path / "none.conf"), "HOME": str(tmp_path)}
-    run("bash", "-euc", "\n".join(lines), env=environ)
+    environ = {"PATH": path, "RCLONE_CONFIG": str(tmp_path / "rclone.conf"), "HOME": str(tmp_path)}
+    # beside the data of the mount, so that nothing of it outlives the test
+    environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    run("bash", "-euc", "\n".join(before), env=environ)
+    run("bash", "-euc", "rclone rcat kurado:seen", env=environ, text="through the mount")
+    try:
+        run("bash", "-euc", mount, env=environ)
+        assert (tmp_path / "kurado" / "seen").read_text() == "through the mount"
+        run("bash", "-euc", unmount, env=environ)
+        assert not (tmp_path / "kurado").is_mount()
+    finally:
+        run("fusermount3", "-u", "-z", tmp_path / "kurado", check=False)
 
 
 def test_ctrl_c_ends_it_cleanly(demo: Demo) -> None:
