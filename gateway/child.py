@@ -15,11 +15,8 @@ import signal
 import socket
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-READY_FD = "KURADO_CHILD_READY_FD"
-LIFE_FD = "KURADO_CHILD_LIFE_FD"
-LISTEN_FD = "KURADO_CHILD_LISTEN_FD"
-S3_LISTEN_FD = "KURADO_CHILD_S3_LISTEN_FD"
 BACKLOG = 1024
 ORPHAN_SECONDS = 30.0
 
@@ -40,36 +37,37 @@ def make_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def inherited_listener(environ: Mapping[str, str], variable: str = LISTEN_FD) -> socket.socket | None:
-    """The listening socket that the supervisor handed down, or None."""
-    number = environ.get(variable)
-    return socket.socket(fileno=int(number)) if number else None
+@dataclass(frozen=True)
+class Handed:
+    """What a child has from its supervisor. ``listeners`` by their key in ``listen`` (dav, s3, desk); ``ready`` and
+    ``life`` are the descriptors of the two pipes."""
 
+    listeners: Mapping[str, socket.socket]
+    ready: int
+    life: int
 
-def tell_ready(environ: Mapping[str, str], text: str = "ready") -> None:
-    """Tells the supervisor that this child serves; without a supervisor it does nothing."""
-    number = environ.get(READY_FD)
-    if number:
+    @property
+    def descriptors(self) -> list[int]:
+        return [self.ready, self.life, *(one.fileno() for one in self.listeners.values())]
+
+    def tell_ready(self, text: str = "ready") -> None:
+        """Tells the supervisor, once, that this child serves."""
         with contextlib.suppress(OSError):
-            os.write(int(number), text.encode() + b"\n")
-            os.close(int(number))
+            os.write(self.ready, text.encode() + b"\n")
+            os.close(self.ready)
 
+    def tell_failure(self, message: str) -> None:
+        """Tells the supervisor why this child cannot start."""
+        self.tell_ready("failed " + " ".join(message.split()))
 
-def tell_failure(environ: Mapping[str, str], message: str) -> None:
-    """Tells the supervisor why this child cannot start."""
-    tell_ready(environ, "failed " + " ".join(message.split()))
+    def end_with_supervisor(self) -> None:
+        """Makes this process drain as on SIGTERM when the supervisor is gone, and end in any case half a minute
+        later."""
 
+        def wait() -> None:
+            os.read(self.life, 1)  # nothing is ever written: this returns when the other end is closed
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(ORPHAN_SECONDS)
+            os._exit(1)
 
-def end_with_supervisor(environ: Mapping[str, str]) -> None:
-    """Makes this process drain as on SIGTERM when the supervisor is gone, and end in any case half a minute later."""
-    number = environ.get(LIFE_FD)
-    if not number:
-        return
-
-    def wait() -> None:
-        os.read(int(number), 1)  # nothing is ever written: this returns when the other end is closed
-        os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(ORPHAN_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=wait, name="supervisor", daemon=True).start()
+        threading.Thread(target=wait, name="supervisor", daemon=True).start()

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "breakglass": ("breakglass", "Content opened to a person: two persons, a ground, all on record."),
     "audit": ("audit", "The chain of all privileged acts."),
     "user": ("users", "Logins of tenants, their roles and passwords."),
+    "key": ("keys", "Access keys of the S3 API."),
     "import": ("imports", "Bring an existing folder into a tenant's space."),
     "policy": ("policies", "Price list, terms, content rules: check, apply, assign."),
     "terms": ("terms", "The terms of service as executable rules."),
@@ -47,7 +48,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 TRACE = "KURADO_TRACEBACK"
 """The environment variable that makes a fault of the program show its traceback."""
 
-HIDDEN = {"child": "serving"}
 # by name, so that an error's module is looked at only when it was loaded
 _FOR_OPERATORS = (
     ("gateway.config", "ConfigError"),
@@ -70,10 +70,9 @@ class Kurado(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.commands:
-            module = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else HIDDEN.get(cmd_name)
-            if module is None:
+            if cmd_name not in COMMANDS:
                 return self._of_plugin(ctx, cmd_name)
-            importlib.import_module(f"gateway.commands.{module}").add(self)
+            importlib.import_module(f"gateway.commands.{COMMANDS[cmd_name][0]}").add(self)
         return self.commands[cmd_name]
 
     def _of_plugin(self, ctx: click.Context, name: str) -> click.Command | None:

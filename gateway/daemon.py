@@ -19,7 +19,7 @@ from typing import Any
 
 from gateway import child, logs, pluginhost
 from gateway.blobstore import Adopting, BlobStore
-from gateway.config import Config, ConfigError, PluginConfig
+from gateway.config import Config, ConfigError, Listen, PluginConfig
 from gateway.db.engine import open_database
 from gateway.domain.errors import KuradoError
 from gateway.domain.ids import Ids, new_boot_id
@@ -77,6 +77,7 @@ class Deployment:
     role: str
     clock: Callable[[], int]
     leases: LeaseKeeper
+    handed: child.Handed | None
     _closing: contextlib.ExitStack = field(repr=False)
 
     @property
@@ -85,12 +86,22 @@ class Deployment:
 
     def listener(self) -> socket.socket:
         """The listening socket of this child: the one that the supervisor made, else one of its own. OSError."""
-        address = self.config.listen.desk if self.role == "desk" else self.config.listen.dav
-        return child.inherited_listener(os.environ) or child.make_listener(address.host, address.port)
+        return self._listener("desk" if self.role == "desk" else "dav", self.config.listen)
+
+    def s3_listener(self) -> socket.socket | None:
+        """The same for S3; None where it is not served."""
+        return self._listener("s3", self.config.listen) if self.config.listen.s3 is not None else None
+
+    def _listener(self, key: str, listen: Listen) -> socket.socket:
+        if self.handed is not None and key in self.handed.listeners:
+            return self.handed.listeners[key]
+        address = getattr(listen, key)
+        return child.make_listener(address.host, address.port)
 
     def ready(self) -> None:
-        """Tells the supervisor that this child serves."""
-        child.tell_ready(os.environ)
+        """Tells the supervisor, if there is one, that this child serves."""
+        if self.handed is not None:
+            self.handed.tell_ready()
 
     def close(self) -> None:
         """Gives the lease back and closes plugins, stores and database. What fails is logged: the lease lapses."""
@@ -103,8 +114,15 @@ class Deployment:
         self.close()
 
 
-def open_deployment(config: Config, *, role: str = "cli", clock: Callable[[], int] = wall_clock) -> Deployment:
-    """Opens all parts. Raises ConfigError, PluginError, SchemaTooOld, SchemaTooNew, Unavailable."""
+def open_deployment(
+    config: Config,
+    *,
+    role: str = "cli",
+    clock: Callable[[], int] = wall_clock,
+    handed: child.Handed | None = None,
+) -> Deployment:
+    """Opens all parts; ``handed`` is what a child has from its supervisor. Raises ConfigError, PluginError,
+    SchemaTooOld, SchemaTooNew, Unavailable."""
     boot_id = new_boot_id()
     with contextlib.ExitStack() as closing:
         config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -121,7 +139,7 @@ def open_deployment(config: Config, *, role: str = "cli", clock: Callable[[], in
             db, boot_id=boot_id, role=role, host=host_id(config.data_dir), pid=os.getpid(), clock=clock
         )
         closing.callback(lambda: _drop_quietly(leases, to_sweep=bool(services.uploads.unsettled)))
-        return Deployment(config, db, store, host, services, boot_id, role, clock, leases, closing.pop_all())
+        return Deployment(config, db, store, host, services, boot_id, role, clock, leases, handed, closing.pop_all())
 
 
 def _services(

@@ -7,15 +7,15 @@ import errno
 import fcntl
 import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from gateway import child
+from gateway.child import Handed
+from gateway.forking import Process, fork
 
 GATE, STEWARD, DESK = "gate", "steward", "desk"
 ORPHANS_SECONDS = 5.0
@@ -30,7 +30,7 @@ class Child:
     """One process. ``slot`` names its place (gate-0, steward, desk); ``ready`` turns True when it serves."""
 
     slot: str
-    process: subprocess.Popen[bytes]
+    process: Process
     ready_pipe: int
     started: float
     heard: bytes = b""
@@ -41,8 +41,8 @@ class Child:
 
 @dataclass
 class Slot:
-    """A place for a child; ``restart_at`` is set while the place is empty. Times are monotonic seconds. ``s3``: the second
-    listener of a gate, where S3 is served."""
+    """A place for a child; ``restart_at`` is set while the place is empty. Times are monotonic seconds.
+    ``s3``: the second listener of a gate, where S3 is served."""
 
     name: str
     listener: socket.socket | None
@@ -57,35 +57,18 @@ class Slot:
         return self.name.partition("-")[0]
 
     @property
-    def listeners(self) -> list[socket.socket]:
-        return [one for one in (self.listener, self.s3) if one is not None]
+    def listeners(self) -> dict[str, socket.socket]:
+        """By their key in ``listen``."""
+        own = {"desk" if self.role == DESK else "dav": self.listener, "s3": self.s3}
+        return {key: one for key, one in own.items() if one is not None}
 
 
-def spawn(
-    slot: Slot,
-    arguments: Sequence[str],
-    environ: Mapping[str, str],
-    life: int,
-    output: int,
-) -> Child:
-    """Starts the process of a slot. It inherits the listeners and ``life``, and has a pipe on which to say that it
-    serves. What it prints goes to the descriptor ``output``."""
+def spawn(slot: Slot, work: Callable[[Handed], None], life: int, output: int) -> Child:
+    """Starts the process of a slot: ``work`` with the slot's listeners, the pipe ``life``, and one on which to say that
+    it serves. What it prints goes to the descriptor ``output``."""
     read, write = os.pipe()
-    passed = [write, life]
-    told = {child.READY_FD: str(write), child.LIFE_FD: str(life), "PYTHONUNBUFFERED": "1"}
-    for listener, variable in ((slot.listener, child.LISTEN_FD), (slot.s3, child.S3_LISTEN_FD)):
-        if listener is not None:
-            passed.append(listener.fileno())
-            told[variable] = str(listener.fileno())
-    main = [sys.executable, "-P", "-c", "from gateway.cli import main; main()"]
-    process = subprocess.Popen(
-        [*main, *arguments, "child", slot.role],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=passed,
-        env={**environ, **told},
-    )
+    handed = Handed(slot.listeners, write, life)
+    process = fork(f"kurado-{slot.name}", lambda: work(handed), keep=handed.descriptors, output=output)
     os.close(write)
     return Child(slot.name, process, read, time.monotonic())
 

@@ -13,13 +13,13 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway import child
+from gateway.child import Handed
 from gateway.config import Config
 from gateway.slots import (
     DESK,
@@ -49,17 +49,17 @@ class Hooks:
 
     ``load`` reads the configuration afresh and raises when it is bad; ``prepare`` runs once, when the data folder is
     ours and before the first child; ``say`` prints a line for people; ``when_ready`` is called once, with the URLs by
-    name (dav, desk, s3). Without ``reloads`` SIGHUP stops as SIGTERM does: a terminal was closed. ``output`` is the
-    descriptor that children print to, by default our standard error.
+    name (dav, desk, s3); ``child`` is the life of a child of a role. Without ``reloads`` SIGHUP stops as SIGTERM does:
+    a terminal was closed. ``output`` is the descriptor that children print to, by default our standard error.
     """
 
     load: Callable[[], Config]
     prepare: Callable[[], None]
     say: Callable[[str], None]
     when_ready: Callable[[Mapping[str, str]], None]
+    child: Callable[[str, Config, Handed], None]
     reloads: bool = True
     output: int | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
 class Supervisor:
@@ -208,7 +208,7 @@ class Supervisor:
                 "child ended, starting another",
                 extra={"slot": slot.name, "status": dead.process.returncode, "reason": dead.failure, "pause": pause},
             )
-            for listener in slot.listeners if pause and slot.role == GATE else []:
+            for listener in slot.listeners.values() if pause and slot.role == GATE else []:
                 # nobody would answer for a while: leave new connections to the other gates
                 with contextlib.suppress(OSError):
                     listener.shutdown(socket.SHUT_RDWR)
@@ -225,26 +225,16 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         slot.restart_at = None
-        for listener in slot.listeners:
+        for listener in slot.listeners.values():
             listener.listen(child.BACKLOG)
         slot.current = self._spawn(slot, self._config)
 
     def _spawn(self, slot: Slot, config: Config) -> Child:
-        arguments = ["--config", str(config.file)] if config.file else []
-        environ = {**self._hooks.environ, **self._real_addresses()}
         output = sys.stderr.fileno() if self._hooks.output is None else self._hooks.output
-        one = spawn(slot, arguments, environ, self._life_read, output)
+        one = spawn(slot, lambda handed: self._hooks.child(slot.role, config, handed), self._life_read, output)
         self._selector.register(one.ready_pipe, selectors.EVENT_READ, one)
         log.info("child started", extra={"slot": slot.name, "pid": one.process.pid})
         return one
-
-    def _real_addresses(self) -> dict[str, str]:
-        """Overrides port 0 in the children's configuration by what was taken."""
-        gate, desk, s3 = self._slots[f"{GATE}-0"].listener, self._slots[DESK].listener, self._slots[f"{GATE}-0"].s3
-        assert gate is not None
-        assert desk is not None
-        taken = {"KURADO_LISTEN_DAV": authority(gate), "KURADO_LISTEN_DESK": authority(desk)}
-        return {**taken, "KURADO_LISTEN_S3": authority(s3)} if s3 else taken
 
     def _drain(self, one: Child) -> None:
         one.draining_since = time.monotonic()
@@ -266,8 +256,7 @@ class Supervisor:
                     log.error("child did not drain in time", extra={"slot": old.slot, "pid": old.process.pid})
                     old.process.kill()
                     old.process.wait()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._old[0].process.wait(0.2)
+            self._old[0].process.wait(0.2)
             self._old = [old for old in self._old if old.process.poll() is None]
 
     # -- SIGHUP -------------------------------------------------------------------------------------------------------
@@ -311,7 +300,7 @@ class Supervisor:
         try:
             for name in names:
                 slot = self._slots.get(name) or self._new_gate_slot(name)
-                for listener in slot.listeners:
+                for listener in slot.listeners.values():
                     listener.listen(child.BACKLOG)
                 fresh[name] = (Slot(name, slot.listener, None, s3=slot.s3), self._spawn(slot, config))
             self._await([one for _, one in fresh.values()])
@@ -366,5 +355,5 @@ class Supervisor:
 
 
 def _close(slot: Slot) -> None:
-    for listener in slot.listeners:
+    for listener in slot.listeners.values():
         listener.close()

@@ -1,7 +1,9 @@
-"""``serve``, and the hidden ``child`` that the supervisor starts."""
+"""``serve``: the supervisor, and what each of its children does."""
 
 from __future__ import annotations
 
+import gc
+import importlib
 import logging
 import os
 import signal
@@ -11,9 +13,9 @@ from typing import TextIO
 
 import click
 
-from gateway import child as childhood
 from gateway import config as configuration
 from gateway import daemon, logs, slots, supervisor
+from gateway.child import Handed
 from gateway.commands.app import Application, told
 from gateway.config import Config, ConfigError
 from gateway.db.schema import SchemaError
@@ -21,14 +23,12 @@ from gateway.domain.errors import KuradoError
 from gateway.pluginhost import PluginError
 
 CANNOT_START = (ConfigError, PluginError, SchemaError, KuradoError, slots.CannotStart, OSError)
-ROLES = (slots.GATE, slots.STEWARD, slots.DESK)
 
 log = logging.getLogger("kurado.daemon")
 
 
 def add(cli: click.Group) -> None:
     cli.add_command(serve)
-    cli.add_command(child)
 
 
 @click.command()
@@ -50,7 +50,8 @@ def serve(app: Application) -> None:
 
 
 def _print_ready(urls: Mapping[str, str]) -> None:
-    click.echo(f"kurado ready: dav {urls['dav']}/dav/ desk {urls['desk']}/")
+    s3 = f" s3 {urls['s3']}" if "s3" in urls else ""
+    click.echo(f"kurado ready: dav {urls['dav']}/dav/ desk {urls['desk']}/{s3}")
 
 
 def run_serve(
@@ -82,12 +83,14 @@ def run_serve(
                 click.echo(f"repaired after a crash: {line}", err=True)
             if prepare is not None:
                 prepare(deployment)
+        _share_memory()
 
     hooks = supervisor.Hooks(
         load=load,
         prepare=before_start,
         say=lambda text: click.echo(f"kurado: {text}", err=True),
         when_ready=when_ready,
+        child=live,
         reloads=reloads,
         output=None if log_file is None else log_file.fileno(),
     )
@@ -98,36 +101,41 @@ def run_serve(
         return 1
 
 
-@click.command(hidden=True)
-@click.argument("role", type=click.Choice(ROLES))
-@click.pass_obj
-def child(app: Application, role: str) -> None:
-    """One process of the daemon; started by `serve`."""
+def live(role: str, config: Config, handed: Handed) -> None:
+    """One process of the daemon, from its fork to its end."""
     # the terminal sends these to the whole group: the supervisor takes them and tells its children
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        deployment = daemon.open_deployment(app.config, role=role)
+        deployment = daemon.open_deployment(config, role=role, handed=handed)
     except CANNOT_START as error:
-        childhood.tell_failure(os.environ, str(error))
+        handed.tell_failure(str(error))
         sys.exit(1)
     except Exception as error:
-        childhood.tell_failure(os.environ, f"{role}: {type(error).__name__}: {error}")
+        handed.tell_failure(f"{role}: {type(error).__name__}: {error}")
         raise
     logs.configure(
-        app.config.log.level,
+        config.log.level,
         role=role,
         boot_id=deployment.boot_id,
-        mask_key=daemon.installation_key(app.config.data_dir),
+        mask_key=daemon.installation_key(config.data_dir),
     )
-    childhood.end_with_supervisor(os.environ)
+    handed.end_with_supervisor()
     with deployment:
         try:
             _RUN[role](deployment)
         except Exception as error:
             log.exception("child failed")
-            childhood.tell_failure(os.environ, f"{role}: {type(error).__name__}: {error}")
+            handed.tell_failure(f"{role}: {type(error).__name__}: {error}")
             sys.exit(1)
+
+
+def _share_memory() -> None:
+    """Imports what the children need, once for all of them; frozen, so that no collection copies its pages."""
+    for module in ("gate.app", "steward.run", "desk.run"):
+        importlib.import_module(f"gateway.{module}")
+    gc.collect()
+    gc.freeze()
 
 
 def _run_gate(deployment: daemon.Deployment) -> None:

@@ -157,7 +157,7 @@ class RunningGateway:
 
     def pids(self, role: str) -> list[int]:
         """The processes of a role: gate, steward or desk."""
-        return [pid for pid, words in self._group() if words[-2:] == ["child", role]]
+        return [pid for pid, name in self._group() if name.startswith(f"kurado-{role}")]
 
     def log(self) -> str:
         """All that the daemon said."""
@@ -199,8 +199,8 @@ class RunningGateway:
             time.sleep(0.01)
         self.process = None
 
-    def _group(self) -> list[tuple[int, list[str]]]:
-        """Living processes of the daemon's group, with their command lines."""
+    def _group(self) -> list[tuple[int, str]]:
+        """Living processes of the daemon's group, with their names."""
         if self.process is None:
             return []
         found = []
@@ -209,11 +209,11 @@ class RunningGateway:
                 continue
             try:
                 state, _parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-                words = (entry / "cmdline").read_text().rstrip("\0").split("\0")
+                name = (entry / "comm").read_text().rstrip("\n")
             except (OSError, ValueError):
                 continue
             if int(group) == self.process.pid and state != "Z":
-                found.append((int(entry.name), words))
+                found.append((int(entry.name), name))
         return found
 
 

@@ -100,7 +100,7 @@ class Daemon:
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().decode().split("\0") if entry.name.isdigit() else []
-                if str(self.file) in words and "child" in words and (not role or role in words):
+                if str(self.file) in words and (entry / "comm").read_text().startswith(f"kurado-{role}"):
                     found.append(int(entry.name))
         return found
 
