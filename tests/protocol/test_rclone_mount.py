@@ -51,7 +51,7 @@ class Drive:
     def mount(self, *, fresh: bool = True) -> None:
         self._mounts += 1
         self._caches += fresh
-        command = [
+        command: list[str | Path] = [
             find_program("rclone") or "rclone", "mount", "space:", self.folder, "--vfs-cache-mode", self._mode,
             "--cache-dir", self._place / f"cache{self._caches}", "--vfs-write-back", "1s",
             "--webdav-pacer-min-sleep", "1ms", "--log-file", self._log,
