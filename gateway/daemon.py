@@ -27,18 +27,22 @@ from gateway.domain.tenant import Tenant
 from gateway.hooks import PluginContext
 from gateway.policyfiles import open_policies
 from gateway.service.accounts import Accounts
+from gateway.service.attests import Attests
 from gateway.service.audit import Audit
 from gateway.service.breakglass import BreakGlassService
+from gateway.service.claims import Claims
 from gateway.service.contracts import ContractBook, ContractServices, Intake, Papers, Powers, Upkeep
 from gateway.service.directory import Directory
 from gateway.service.fsck import Fsck
 from gateway.service.health import Health
+from gateway.service.incidents import Incidents
 from gateway.service.leases import LeaseKeeper
 from gateway.service.logins import Logins
 from gateway.service.outbox import Outbox
 from gateway.service.policies import Policies
 from gateway.service.restore import Restoring
 from gateway.service.services import Services, space_services
+from gateway.service.slas import ServiceLevels
 from gateway.service.snapshots import Snapshots
 from gateway.service.standing import Standings
 from gateway.service.sweeper import Sweeper
@@ -165,6 +169,12 @@ def _services(
     def is_enforced() -> bool:
         return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
 
+    def keeps_regular() -> bool:
+        return any(getattr(plugin.impl, "keeps_regular", False) for plugin in host.plugins)
+
+    incidents = Incidents(db, clock, standings.forget)
+    attests = Attests(db, clock)
+    levels = ServiceLevels(clock, standings, incidents, attests, keeps_regular)
     return Services(
         db=db,
         store=store,
@@ -189,10 +199,14 @@ def _services(
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
         standings=standings,
         contracts=_contracts(db, clock, ids, accounts, policies, standings, is_enforced),
-        windows=ServiceWindows(db, clock, standings, is_enforced),
+        windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
         takedowns=TakedownService(db, space.settling, standings, is_enforced),
         breakglass=BreakGlassService(db, store, clock),
         audit=Audit(db, clock),
+        incidents=incidents,
+        attests=attests,
+        levels=levels,
+        claims=Claims(db, clock, standings, levels, standings.forget),
     )
 
 

@@ -223,3 +223,8 @@ def parse_when(text: object) -> date:
 def format_time(at: int) -> str:
     """An instant as RFC 3339 in UTC with whole seconds, as FOCUS wants it: ``2026-05-20T15:00:00Z``."""
     return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_jst(at: int) -> str:
+    """An instant in the zone of all rules, whole seconds: ``2026-05-21T00:00:00+09:00``."""
+    return datetime.fromtimestamp(at // 1000, JST).isoformat()

@@ -20,16 +20,20 @@ from gateway.service.uploads import Uploads, UploadSettings
 
 if TYPE_CHECKING:
     from gateway.service.accounts import Accounts
+    from gateway.service.attests import Attests
     from gateway.service.audit import Audit
     from gateway.service.breakglass import BreakGlassService
+    from gateway.service.claims import Claims
     from gateway.service.contracts import ContractServices
     from gateway.service.directory import Directory
     from gateway.service.fsck import Fsck
     from gateway.service.health import Health
+    from gateway.service.incidents import Incidents
     from gateway.service.logins import Logins
     from gateway.service.outbox import Outbox
     from gateway.service.policies import Policies
     from gateway.service.restore import Restoring
+    from gateway.service.slas import ServiceLevels
     from gateway.service.snapshots import Snapshots
     from gateway.service.standing import Standings
     from gateway.service.sweeper import Sweeper
@@ -81,6 +85,10 @@ class Services:
     takedowns: TakedownService
     breakglass: BreakGlassService
     audit: Audit
+    incidents: Incidents
+    attests: Attests
+    levels: ServiceLevels
+    claims: Claims
 
     @property
     def trees(self) -> Trees:

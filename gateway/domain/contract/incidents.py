@@ -200,7 +200,7 @@ class IncidentLog:
 
     def last_of(self, source: str) -> Incident | None:
         """The newest incident that was drafted from a health fact."""
-        return next((one for one in reversed(self.all.values()) if one.source == source), None)
+        return next((one for one in reversed(list(self.all.values())) if one.source == source), None)
 
     def of_tenant(self, tenant_id: int) -> list[Incident]:
         return [one for one in self.all.values() if one.concerns(tenant_id)]
