@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gateway.blobstore import BlobStore
 from gateway.domain import replicalog as layout
+from gateway.domain.acts import Act
 from gateway.domain.errors import BackendUnavailable, NotFound, StorageFull
 from gateway.domain.events import FILE_REJECTED, FILE_WRITTEN, TREE_COPIED, Event
-from gateway.domain.replicalog import Blob, CheckpointKey, LogKey, WrongBytes, checked
+from gateway.domain.replicalog import ActsKey, Blob, CheckpointKey, Damaged, LogKey, StateKey, WrongBytes, checked
 
 _BLOCK = 1024 * 1024
 _KNOWN = 200_000
@@ -25,9 +28,7 @@ class Inventory:
     blobs: dict[str, int] = field(default_factory=dict)
     logs: dict[str, list[LogKey]] = field(default_factory=dict)
     checkpoints: dict[str, list[CheckpointKey]] = field(default_factory=dict)
-    owners: list[str] = field(default_factory=list)
-    policies: list[str] = field(default_factory=list)
-    seen: list[str] = field(default_factory=list)
+    acts: list[ActsKey] = field(default_factory=list)
 
 
 class ForeignReplica(BackendUnavailable):
@@ -42,6 +43,8 @@ class Replica:
         self.store = store
         self._known: OrderedDict[str, None] = OrderedDict()
         self._owned = False
+        self._states: dict[str, list[StateKey]] | None = None
+        self._keeping = threading.Lock()
 
     def close(self) -> None:
         self.store.close()
@@ -92,6 +95,60 @@ class Replica:
         """Makes consecutive events durable; again is the same."""
         key, content = layout.log_object(events)
         self.put(key.key, content)
+
+    # -- states and acts ----------------------------------------------------------------------------------------------
+
+    def keep_state(self, name: str, lines: Sequence[Mapping[str, Any]], now: int) -> None:
+        """Makes these lines the newest state of that name, unless they are; no lines: there is no such state."""
+        with self._keeping:
+            known = self._known_states().setdefault(name, [])
+            if lines:
+                made_at = max(now, known[-1].made_at + 1) if known else now
+                key, content = layout.state_object(name, made_at, lines)
+                if not known or known[-1].digest != key.digest:
+                    self.put(key.key, content)
+                    known.append(key)
+            self._drop_states(known, 1 if lines else 0)
+
+    def states(self, prefix: str = "") -> list[str]:
+        """Names of the states that are here."""
+        with self._keeping:
+            return sorted(name for name, known in self._known_states().items() if known and name.startswith(prefix))
+
+    def tidy_states(self) -> None:
+        """Looks at what is really there (another process may have written, somebody deleted), and drops all but the
+        newest of each."""
+        with self._keeping:
+            self._states = None
+            for known in self._known_states().values():
+                self._drop_states(known, 1)
+
+    def acts(self) -> list[ActsKey]:
+        """The objects with acts that are here, in order."""
+        keys = (layout.parse_key(info.key) for info in self.store.list(layout.ACTS))
+        return sorted(key for key in keys if isinstance(key, ActsKey))
+
+    def read_acts(self, key: ActsKey) -> list[Act] | None:
+        """The acts of an object; None when it is gone or damaged."""
+        try:
+            with self.store.open(key.key) as stream:
+                return layout.read_acts(stream, key)
+        except (Damaged, NotFound):
+            return None
+
+    def _known_states(self) -> dict[str, list[StateKey]]:
+        """The oldest first."""
+        if self._states is None:
+            self._states = {}
+            keys = (layout.parse_key(info.key) for info in self.store.list(layout.STATES))
+            for key in sorted(key for key in keys if isinstance(key, StateKey)):
+                self._states.setdefault(key.name, []).append(key)
+        return self._states
+
+    def _drop_states(self, known: list[StateKey], keep: int) -> None:
+        while len(known) > keep:
+            self.store.delete(known[0].key)
+            del known[0]
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 
@@ -144,18 +201,19 @@ class Replica:
         for info in self.store.list():
             if info.key.startswith(layout.BLOBS):
                 found.blobs[info.key.removeprefix(layout.BLOBS)] = info.size
-            elif isinstance(key := layout.parse_key(info.key), LogKey):
+                continue
+            key = layout.parse_key(info.key)
+            if isinstance(key, LogKey):
                 found.logs.setdefault(key.tenant, []).append(key)
             elif isinstance(key, CheckpointKey):
                 found.checkpoints.setdefault(key.tenant, []).append(key)
-            else:
-                _other(found, info.key)
+            elif isinstance(key, ActsKey):
+                found.acts.append(key)
         for logs in found.logs.values():
             logs.sort()
         for checkpoints in found.checkpoints.values():
             checkpoints.sort()
-        for names in (found.owners, found.policies, found.seen):
-            names.sort()
+        found.acts.sort()
         return found
 
 
@@ -182,16 +240,6 @@ def blobs_of(event: Event) -> list[Blob]:
         return []
     versions = [node["version"] for node in nodes if node["version"]]
     return [Blob(one["blob_id"], one["size"], one["sha256"]) for one in versions if one["blob_id"]]
-
-
-def _other(found: Inventory, key: str) -> None:
-    for prefix, names in (
-        (layout.OWNER, found.owners),
-        (layout.POLICIES, found.policies),
-        (layout.SEEN, found.seen),
-    ):
-        if key.startswith(prefix):
-            names.append(key)
 
 
 @contextmanager

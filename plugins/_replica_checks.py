@@ -22,28 +22,33 @@ _SHOWN = 20
 
 @dataclass
 class Findings:
-    """``problems``: a line each; ``blobs``, ``events``, ``nodes``: how many were compared."""
+    """``problems``: a line each; the others: how many were compared."""
 
     blobs: int = 0
     events: int = 0
     nodes: int = 0
+    acts: int = 0
+    papers: int = 0
     problems: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Repairs:
-    """``copied`` blobs to the replica, ``fetched`` back to the source, ``lost``: ids that neither side has."""
+    """``copied`` blobs to the replica, ``fetched`` back to the source, ``lost``: ids that neither side has. ``acts``:
+    objects with acts that were not what the source says."""
 
     blobs: int = 0
     copied: int = 0
     fetched: int = 0
     checkpoints: int = 0
+    acts: int = 0
     lost: list[str] = field(default_factory=list)
 
 
 def verify(context: PluginContext, replica: Replica, *, quick: bool = False) -> Findings:
-    """Compares every blob that a version names (by digest, or by size if ``quick``), and every space as it can be
-    rebuilt from the replica with the source at the same event. What waits in the outbox is no problem."""
+    """Compares every blob that a version names (by digest, or by size if ``quick``), every space as it can be rebuilt
+    from the replica with the source at the same event, the chain of acts, policies and papers. What waits in the outbox
+    is no problem."""
     findings = Findings()
     waiting = _waiting(context)
     for blob in _source_blobs(context):
@@ -53,6 +58,8 @@ def verify(context: PluginContext, replica: Replica, *, quick: bool = False) -> 
             findings.problems.append(f"blob {blob.id}: missing in the replica or not as it was committed")
     for one in context.services.snapshots.progress(context.name):
         _compare(context, replica, one, findings)
+    _compare_acts(context, replica, findings)
+    _compare_states(context, replica, findings)
     return findings
 
 
@@ -87,6 +94,37 @@ def _compare(context: PluginContext, replica: Replica, progress: Any, findings: 
         findings.problems += _differences(progress.tenant, source, rebuilt, findings)
 
 
+def _compare_acts(context: PluginContext, replica: Replica, findings: Findings) -> None:
+    """Act by act, as far as they were replicated."""
+    snapshots = context.services.snapshots
+    until = snapshots.acts_progress(context.name).seq
+    reader = context.services.restoring.reader(replica.store)
+    for acts in reader.acts():
+        wrong = [
+            act.seq for act, own in zip(acts, snapshots.acts(acts[0].seq - 1, len(acts)), strict=False) if act != own
+        ]
+        findings.acts += len(acts)
+        findings.problems += [f"act {seq}: the replica has another than the source" for seq in wrong[:1]]
+    findings.problems += reader.warnings
+    if findings.acts < until:
+        findings.problems.append(f"acts: {findings.acts} follow each other in the replica, {until} were replicated")
+
+
+def _compare_states(context: PluginContext, replica: Replica, findings: Findings) -> None:
+    """Policies and papers. Those of acts that wait are no problem."""
+    snapshots = context.services.snapshots
+    reader = context.services.restoring.reader(replica.store)
+    wanted = {layout.POLICIES: snapshots.policies()}
+    wanted |= {layout.PAPERS + name: snapshots.papers(name) for name in snapshots.contracts()}
+    wanted |= {name: [] for name in reader.states(layout.PAPERS) if name not in wanted}
+    waiting = snapshots.acts_progress(context.name)
+    findings.papers += len(wanted) - 1
+    if waiting.seq == waiting.last_seq:
+        wrong = sorted(name for name, lines in wanted.items() if reader.state(name) != lines)
+        findings.problems += [f"{name}: the replica has others than the source" for name in wrong]
+        findings.problems += reader.warnings
+
+
 def _snapshot(context: PluginContext, tenant_id: int, name: str) -> Space:
     space = Space(tenant_id, name)
 
@@ -113,6 +151,7 @@ def _plain(space: Space) -> dict[str, Any]:
     """Everything of a space that a restore brings back, by name."""
     found: dict[str, Any] = {"the tenant": space.tenant}
     found |= {f"user {user_id}": user for user_id, user in space.users.items()}
+    found |= {f"{record_set} {record_id}": record for (record_set, record_id), record in space.records.items()}
     for kept in space.reachable():
         previous = version_to_json(kept.previous) if kept.previous else None
         found[f"node {kept.node.id}"] = (node_to_json(kept.node), previous)
@@ -120,10 +159,16 @@ def _plain(space: Space) -> dict[str, Any]:
 
 
 def resync(
-    context: PluginContext, replica: Replica, keeper: Keeper, *, adopt: bool = False, quick: bool = False, say: Say
+    context: PluginContext,
+    replica: Replica,
+    keeper: Keeper,
+    *,
+    adopt: bool = False,
+    quick: bool = False,
+    say: Say,
 ) -> Repairs:
-    """Repairs after the loss of either side: blobs are copied to where they are missing or damaged, and every space
-    gets a new checkpoint, from which the log goes on."""
+    """Repairs after the loss of either side: blobs are copied to where they are missing or damaged, every space gets a
+    new checkpoint, from which the log goes on, and acts, policies and papers become what they are at the source."""
     replica.claim(context.services.snapshots.installation(), adopt=adopt)
     repairs = Repairs()
     for blob in _source_blobs(context):
@@ -137,7 +182,7 @@ def resync(
         repairs.checkpoints += 1
         repairs.lost += [blob.id for blob in lost if blob.id not in repairs.lost]
         say(f"{one.tenant}: checkpoint at event {known[one.tenant][-1].seq}")
-    keeper.keep_policies_anew(replica)
+    repairs.acts = keeper.acts.resync(replica)
     return repairs
 
 

@@ -40,17 +40,22 @@ def _add_status(group: click.Group, context: PluginContext, replica: Callable[[]
     def status(as_json: bool) -> None:
         """Show whether the replica can be written and how far it is behind.
 
-        The lag is the age of the oldest event that is not replicated: what a restore would lose at most.
+        The lag is the age of the oldest event or act that is not replicated: what a restore would lose at most.
         """
         found = status_of(context, replica)
         if as_json:
             click.echo(json.dumps(found, ensure_ascii=False, indent=1))
             return
         click.echo("the replica can be written" if found["reachable"] else f"NOT REACHABLE: {found['error']}")
-        click.echo(f"lag {found['lag_seconds']} s, {found['events_behind']} events behind")
+        acts = found["acts"]
+        click.echo(f"lag {found['lag_seconds']} s, {found['events_behind']} events and {acts['behind']} acts behind")
+        click.echo(f"  audit log: act {acts['replicated']} of {acts['source']}, {_behind(acts)}")
         for one in found["tenants"]:
-            behind = f"{one['behind']} behind, {one['age_seconds']} s" if one["behind"] else "in step"
-            click.echo(f"  {one['tenant']}: event {one['replicated']} of {one['source']}, {behind}")
+            click.echo(f"  {one['tenant']}: event {one['replicated']} of {one['source']}, {_behind(one)}")
+
+
+def _behind(one: Mapping[str, Any]) -> str:
+    return f"{one['behind']} behind, {one['age_seconds']} s" if one["behind"] else "in step"
 
 
 def status_of(context: PluginContext, replica: Callable[[], Replica]) -> dict[str, Any]:
@@ -61,22 +66,25 @@ def status_of(context: PluginContext, replica: Callable[[], Replica]) -> dict[st
     except KuradoError as trouble:
         error = str(trouble)
     now = context.clock()
-    tenants = [
-        {
-            "tenant": one.tenant,
-            "replicated": one.seq,
-            "source": one.last_seq,
-            "behind": one.last_seq - one.seq,
-            "age_seconds": 0 if one.oldest_at is None else max(0, now - one.oldest_at) // 1000,
-        }
-        for one in context.services.snapshots.progress(context.name)
-    ]
+    snapshots = context.services.snapshots
+    tenants = [{"tenant": one.tenant, **_progress_of(one, now)} for one in snapshots.progress(context.name)]
+    acts = _progress_of(snapshots.acts_progress(context.name), now)
     return {
         "reachable": not error,
         "error": error,
-        "lag_seconds": max((one["age_seconds"] for one in tenants), default=0),
+        "lag_seconds": max(one["age_seconds"] for one in [*tenants, acts]),
         "events_behind": sum(one["behind"] for one in tenants),
+        "acts": acts,
         "tenants": tenants,
+    }
+
+
+def _progress_of(one: Any, now: int) -> dict[str, Any]:
+    return {
+        "replicated": one.seq,
+        "source": one.last_seq,
+        "behind": one.last_seq - one.seq,
+        "age_seconds": 0 if one.oldest_at is None else max(0, now - one.oldest_at) // 1000,
     }
 
 
@@ -85,7 +93,8 @@ def _add_verify(group: click.Group, context: PluginContext, replica: Callable[[]
     @click.option("--quick", is_flag=True, help="Compare sizes of blobs instead of reading every byte.")
     @_json
     def verify(quick: bool, as_json: bool) -> None:
-        """Compare the replica with the source: digests of all blobs, and every space as it would be restored."""
+        """Compare the replica with the source: digests of all blobs, and every space as it would be restored, the chain
+        of acts, policies, documents and customers' data."""
         found = checks.verify(context, replica(), quick=quick)
         if as_json:
             click.echo(json.dumps(vars(found), ensure_ascii=False, indent=1))
@@ -93,7 +102,7 @@ def _add_verify(group: click.Group, context: PluginContext, replica: Callable[[]
             for problem in found.problems:
                 click.echo(problem)
             click.echo(
-                f"{found.blobs} blobs, {found.events} events, {found.nodes} nodes compared: "
+                f"{found.blobs} blobs, {found.events} events, {found.nodes} nodes, {found.acts} acts compared: "
                 f"{len(found.problems) or 'no'} problems"
             )
         if found.problems:
@@ -109,7 +118,8 @@ def _add_resync(group: click.Group, context: PluginContext, replica: Callable[[]
         """Repair after the loss of either side.
 
         Blobs that are missing or damaged in the replica are copied from the source, and the other way round. Every
-        space gets a new checkpoint. May be run again, and while the gateway serves.
+        space gets a new checkpoint, and the audit log becomes that of the source. May be run again, and while the
+        gateway serves.
         """
         done = checks.resync(context, replica(), keeper, quick=quick, adopt=adopt, say=_progress)
         if as_json:
@@ -117,7 +127,7 @@ def _add_resync(group: click.Group, context: PluginContext, replica: Callable[[]
         else:
             click.echo(
                 f"{done.blobs} blobs compared, {done.copied} copied to the replica, {done.fetched} fetched back from "
-                f"it, {done.checkpoints} checkpoints written"
+                f"it, {done.checkpoints} checkpoints written, {done.acts} wrong objects of the audit log replaced"
             )
             for blob_id in done.lost:
                 click.echo(f"LOST on both sides: blob {blob_id}")
@@ -135,7 +145,8 @@ def _add_restore(group: click.Group, context: PluginContext, replica: Callable[[
     @_json
     @click.pass_obj
     def restore(app: Any, data_dir: Path | None, source: str | None, as_json: bool) -> None:
-        """Rebuild everything from the replica alone: tenants, users, quotas, policies, trees with properties.
+        """Rebuild everything from the replica alone: tenants, users, quotas, policies, trees with properties, contracts
+        and all that happened to them, the audit log.
 
         The database must be empty. Blobs that the storage still has are kept; all others come from the replica, and
         every byte is compared with its digest. Stop the gateway first. At most what the source had not replicated is
@@ -150,8 +161,8 @@ def _add_restore(group: click.Group, context: PluginContext, replica: Callable[[
             if data_dir is not None:
                 app.close()
         if as_json:
-            tenants = [_fields(one) for one in report.tenants]
-            click.echo(json.dumps({**vars(report), "tenants": tenants}, ensure_ascii=False, indent=1))
+            parts = {"tenants": [_fields(one) for one in report.tenants], "acts": _fields(report.acts)}
+            click.echo(json.dumps({**vars(report), **parts}, ensure_ascii=False, indent=1))
         else:
             _print_report(report)
         if report.lost:
@@ -183,6 +194,8 @@ def _print_report(report: Any) -> None:
             f"{one.name}: restored up to event {one.seq} of {_time(one.at)}: {one.files} files, "
             f"{format_size(one.bytes)}, {one.nodes} nodes"
         )
+    acts = report.acts
+    click.echo(f"audit log: restored up to act {acts.count}, papers of {acts.contracts} contracts; head {acts.head}")
     for path in report.lost:
         click.echo(f"LOST: the bytes of {path} are neither in the replica nor in the storage")
     click.echo(loss(report))
@@ -194,6 +207,7 @@ def loss(report: Any) -> str:
     if report.seen_at is None:
         return "the source never said how far it was: what it committed after the events above is lost"
     missing = [f"{one.missing} events of {one.name}" for one in report.tenants if one.missing]
+    missing += [f"{report.acts.missing} acts"] if report.acts.missing else []
     known = ", ".join(missing) if missing else "nothing"
     return (
         f"lost at most: {known} that the source had at {_time(report.seen_at)}, and what it committed after that "

@@ -1,19 +1,20 @@
-"""What keeps a replica fit for a restore: checkpoints, policies, a note of how far the source was, less clutter."""
+"""What keeps a replica fit for a restore: checkpoints, a note of how far the source was, less clutter."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from gateway.domain import replicalog as layout
+from gateway.domain.acts import Act
 from gateway.domain.events import Event
-from gateway.domain.replicalog import Blob, CheckpointKey, LogKey
+from gateway.domain.replicalog import ActsKey, Blob, CheckpointKey, LogKey
 from gateway.hooks import PluginContext
 from plugins._replica import Inventory, Replica
+from plugins._replica_acts import ActsCopier
 
 MERGE_EVENTS = 1000
 MERGE_BYTES = 8 * 1024 * 1024
@@ -23,6 +24,9 @@ MERGE_OBJECTS = 50
 SEEN_EVERY_MS = 300_000
 CHECKPOINTS_KEPT = 2
 _CHUNK = 500
+
+Log = TypeVar("Log", LogKey, ActsKey)
+Item = TypeVar("Item", Event, Act)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +45,24 @@ class _Memory:
 
     checkpoints: dict[str, list[CheckpointKey]]
     waiting: dict[int, tuple[CheckpointKey, Path]] = field(default_factory=dict)
-    policies_key: str = ""
-    policies_digest: str = ""
-    seen_key: str = ""
-    seen: dict[str, list[int]] = field(default_factory=dict)
+    seen: list[dict[str, Any]] = field(default_factory=list)
     seen_at: int = 0
 
 
 class Keeper:
     """``folder`` on the gateway's own disk holds checkpoints that wait and the list of unreferenced blobs."""
 
-    def __init__(self, context: PluginContext, replica: Callable[[], Replica], folder: Path, keeping: Keeping) -> None:
+    def __init__(
+        self,
+        context: PluginContext,
+        replica: Callable[[], Replica],
+        acts: ActsCopier,
+        folder: Path,
+        keeping: Keeping,
+    ) -> None:
         self._context = context
         self._replica = replica
+        self.acts = acts
         self._folder = folder
         self._keeping = keeping
         self._memory: _Memory | None = None
@@ -74,42 +83,36 @@ class Keeper:
         """Policies in force, checkpoints that are due, and how far the source has come."""
         replica = self._replica()
         memory = self._remembered(replica)
-        self.keep_policies(replica, memory)
+        self.acts.keep_policies(replica)
         progress = self._context.services.snapshots.progress(self._context.name)
         for one in progress:
             if one.tenant in self._gaps:
-                self.seed(replica, memory.checkpoints.setdefault(one.tenant, []), one.tenant_id)
-                self._gaps.discard(one.tenant)
+                self._close_gap(replica, memory, one)
             else:
                 self._checkpoint(replica, memory, one)
         self._note_seen(replica, memory, progress)
 
-    def keep_policies(self, replica: Replica, memory: _Memory) -> None:
-        content: bytes = self._context.services.snapshots.policies()
-        digest = hashlib.sha256(content).hexdigest()
-        if digest == memory.policies_digest:
-            return
-        key = f"{layout.POLICIES}{self._context.clock():015d}"
-        replica.put(key, content)
-        if memory.policies_key and memory.policies_key != key:
-            replica.store.delete(memory.policies_key)
-        memory.policies_key, memory.policies_digest = key, digest
-
-    def keep_policies_anew(self, replica: Replica) -> None:
-        """The same for a process that does nothing else, whatever is there."""
-        self.keep_policies(replica, _Memory({}))
+    def _close_gap(self, replica: Replica, memory: _Memory, progress: Any) -> None:
+        """Another gap may be noticed meanwhile, which this checkpoint may be too old for: it stays noted."""
+        self._gaps.discard(progress.tenant)
+        try:
+            self.seed(replica, memory.checkpoints.setdefault(progress.tenant, []), progress.tenant_id)
+        except BaseException:
+            self._gaps.add(progress.tenant)
+            raise
 
     def _note_seen(self, replica: Replica, memory: _Memory, progress: Iterable[Any]) -> None:
         """So that a restore can say what it cannot bring back: the source's last number beside the replica's."""
         now = self._context.clock()
-        seen = {one.tenant: [one.seq, one.last_seq] for one in progress}
+        acts = self._context.services.snapshots.acts_progress(self._context.name)
+        seen: list[dict[str, Any]] = [
+            {"log": one.tenant, "replicated": one.seq, "last": one.last_seq} for one in progress
+        ]
+        seen.append({"acts": True, "replicated": acts.seq, "last": acts.last_seq})
         if seen == memory.seen and now - memory.seen_at < SEEN_EVERY_MS:
             return
-        key = f"{layout.SEEN}{now:015d}"
-        replica.put(key, layout.sealed({"format": layout.SEEN_FORMAT, "at": now, "tenants": seen}, []))
-        if memory.seen_key and memory.seen_key != key:
-            replica.store.delete(memory.seen_key)
-        memory.seen_key, memory.seen, memory.seen_at = key, seen, now
+        replica.keep_state(layout.SEEN, [{"at": now}, *seen], now)
+        memory.seen, memory.seen_at = seen, now
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -170,11 +173,7 @@ class Keeper:
             for left_over in self._folder.glob("*.checkpoint"):
                 left_over.unlink(missing_ok=True)
             inventory = replica.inventory()
-            self._memory = _Memory(
-                checkpoints=inventory.checkpoints,
-                policies_key=inventory.policies[-1] if inventory.policies else "",
-                seen_key=inventory.seen[-1] if inventory.seen else "",
-            )
+            self._memory = _Memory(inventory.checkpoints)
             for one in self._context.services.snapshots.progress(self._context.name):
                 until = covered_until(inventory, one.tenant)
                 self._last.setdefault(one.tenant, until)
@@ -185,33 +184,14 @@ class Keeper:
     # -- now and then -------------------------------------------------------------------------------------------------
 
     def tidy(self) -> None:
-        """Merges small log objects, and deletes blobs that the source released long enough ago."""
+        """Merges small log objects, and deletes what the source erased, or released long enough ago."""
         replica = self._replica()
         inventory = replica.inventory()
         for keys in inventory.logs.values():
-            self._merge(replica, keys)
-        for key in [*inventory.policies[:-1], *inventory.seen[:-1]]:
-            replica.store.delete(key)
+            _merge(replica, keys, layout.read_log, layout.log_object)
+        _merge(replica, inventory.acts, layout.read_acts, layout.acts_object)
+        self.acts.tidy(replica)
         self._drop_released(replica, inventory)
-
-    def _merge(self, replica: Replica, keys: list[LogKey]) -> None:
-        for run in _runs(keys):
-            events: list[Event] = []
-            merged: list[LogKey] = []
-            size = 0
-            for key in run:
-                with replica.store.open(key.key) as stream:
-                    content = layout.read_log(stream, key)
-                size += replica.store.stat(key.key).size
-                events += [event for event in content if not events or event.seq > events[-1].seq]
-                merged.append(key)
-                if size > MERGE_BYTES or len(events) >= MERGE_EVENTS:
-                    break
-            if len(merged) > 1:
-                replica.append(events)
-                for key in merged:
-                    if (key.first, key.last) != (events[0].seq, events[-1].seq):
-                        replica.store.delete(key.key)
 
     def _drop_released(self, replica: Replica, inventory: Inventory) -> None:
         """A blob that no version names is deleted ``keep`` after this was first seen, if the replica has by then every
@@ -254,9 +234,35 @@ def _blobs_of(line: Mapping[str, Any]) -> list[Blob]:
     return [Blob(one["blob_id"], one["size"], one["sha256"]) for one in versions if one["blob_id"]]
 
 
-def _runs(keys: list[LogKey]) -> Iterator[list[LogKey]]:
+def _merge(
+    replica: Replica,
+    keys: list[Log],
+    read: Callable[[BinaryIO, Log], list[Item]],
+    write: Callable[[Sequence[Item]], tuple[Log, bytes]],
+) -> None:
+    for run in _runs(keys):
+        items: list[Item] = []
+        merged: list[Log] = []
+        size = 0
+        for key in run:
+            with replica.store.open(key.key) as stream:
+                content = read(stream, key)
+            size += replica.store.stat(key.key).size
+            items += [item for item in content if not items or item.seq > items[-1].seq]
+            merged.append(key)
+            if size > MERGE_BYTES or len(items) >= MERGE_EVENTS:
+                break
+        if len(merged) > 1:
+            whole, bytes_ = write(items)
+            replica.put(whole.key, bytes_)
+            for key in merged:
+                if key != whole:
+                    replica.store.delete(key.key)
+
+
+def _runs(keys: list[Log]) -> Iterator[list[Log]]:
     """Consecutive small objects, where there are many of them."""
-    run: list[LogKey] = []
+    run: list[Log] = []
     for key in keys:
         small = key.last - key.first + 1 < MERGE_EVENTS // 2
         if small and run and key.first <= run[-1].last + 1:

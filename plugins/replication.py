@@ -23,8 +23,10 @@ from gateway.domain.units import parse_duration
 from gateway.hooks import HealthFact, Job, PluginContext, hookimpl
 from plugins import _replica_commands
 from plugins._replica import Replica, blobs_of
+from plugins._replica_acts import ActsCopier
 from plugins._replica_keeping import Keeper, Keeping
 
+ACTS_SECONDS = 1.0
 KEEP_SECONDS = 10.0
 TIDY_SECONDS = 600.0
 
@@ -66,7 +68,8 @@ class Replication:
         self._opening = threading.Lock()
         self._opened: Replica | None = None
         folder = Path(context.data_dir) / "replication"
-        self._keeper = Keeper(context, self._claimed, folder, keeping)
+        self._acts = ActsCopier(context, self._claimed)
+        self._keeper = Keeper(context, self._claimed, self._acts, folder, keeping)
 
     # -- the log ------------------------------------------------------------------------------------------------------
 
@@ -74,6 +77,7 @@ class Replication:
     def on_event(self, event: Event) -> None:
         """Idempotent by (tenant, seq): the same event writes the same objects."""
         replica = self._claimed()
+        self._acts.catch_up()
         lost = [blob for blob in blobs_of(event) if not replica.copy_in(blob, self._context.blobs)]
         replica.append([event])
         self._keeper.saw(event)
@@ -109,6 +113,7 @@ class Replication:
     @hookimpl
     def register_jobs(self) -> Iterable[Job]:
         return [
+            Job(f"{self._context.name}.acts", ACTS_SECONDS, self._acts.catch_up),
             Job(f"{self._context.name}.keep", KEEP_SECONDS, self._keeper.keep),
             Job(f"{self._context.name}.tidy", TIDY_SECONDS, self._keeper.tidy),
         ]
@@ -127,15 +132,20 @@ class Replication:
 
     def _lag(self) -> HealthFact:
         name = f"{self._context.name}.lag_seconds"
-        behind = [one for one in self._context.services.snapshots.progress(self._context.name) if one.oldest_at]
-        if not behind:
-            return HealthFact(name, "ok", "every event is replicated", 0)
-        oldest = min(behind, key=lambda one: one.oldest_at)
-        lag = max(0, self._context.clock() - oldest.oldest_at)
+        snapshots = self._context.services.snapshots
+        behind = [one for one in snapshots.progress(self._context.name) if one.oldest_at]
+        acts = snapshots.acts_progress(self._context.name)
+        oldest = {one.tenant: one.oldest_at for one in behind}
+        if acts.oldest_at:
+            oldest["the audit log"] = acts.oldest_at
+        if not oldest:
+            return HealthFact(name, "ok", "every event and act is replicated", 0)
+        first = min(oldest, key=lambda log: oldest[log])
+        lag = max(0, self._context.clock() - oldest[first])
         level = "warning" if lag > self._keeping.warn_lag_ms else "ok"
-        events = sum(one.last_seq - one.seq for one in behind)
+        waiting = sum(one.last_seq - one.seq for one in behind) + acts.last_seq - acts.seq
         return HealthFact(
-            name, level, f"{events} events wait, the oldest ({oldest.tenant}) {lag // 1000} s", lag / 1000
+            name, level, f"{waiting} events and acts wait, the oldest ({first}) {lag // 1000} s", lag / 1000
         )
 
     @hookimpl

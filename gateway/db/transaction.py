@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.db.repositories.acts import Acts, Documents
+from gateway.db.repositories.archive import Archive
 from gateway.db.repositories.blobs import Blobs
 from gateway.db.repositories.events import Events
 from gateway.db.repositories.leases import Leases
@@ -16,6 +17,7 @@ from gateway.db.repositories.tenants import Tenants
 from gateway.db.repositories.users import Users
 from gateway.db.session import Session
 from gateway.db.usage import UsageRepository as Usages
+from gateway.service.archive import ArchiveRepository
 from gateway.service.unit_of_work import (
     ActRepository,
     BlobRepository,
@@ -53,3 +55,4 @@ class Transaction:
         self.acts: ActRepository = Acts(session)
         self.documents: DocumentRepository = Documents(session)
         self.takedowns: TakedownRepository = Takedowns(session)
+        self.archive: ArchiveRepository = Archive(session)

@@ -85,7 +85,7 @@ def check_chain(acts: Iterable[Act], count: int, head: str | None = None) -> tup
     seq, previous, head_seen = 0, GENESIS, head is None or head == GENESIS
     for act in acts:
         seq += 1
-        fault = _fault(act, seq, previous)
+        fault = chain_fault(act, seq, previous)
         if fault:
             return previous, ChainFault(seq, fault)
         previous = act.digest
@@ -97,7 +97,8 @@ def check_chain(acts: Iterable[Act], count: int, head: str | None = None) -> tup
     return previous, None
 
 
-def _fault(act: Act, seq: int, previous: str) -> str | None:
+def chain_fault(act: Act, seq: int, previous: str) -> str | None:
+    """Why an act does not stand at a place, after the act with the digest ``previous``; None when it does."""
     if act.seq != seq:
         return f"act {seq} is missing"
     if act.previous != previous:

@@ -16,8 +16,10 @@ tree.copied            nodes: a batch of nodes in order parents first, attached:
                        replaced_id
 node.deleted           node_id (with everything below it)
 tree.erased            node_id, files, bytes: a batch of an already detached tree was erased; only usage changes
-node.changed           node_id, props (whole mapping), modified_at, mtime (of the version, or null)
+node.changed           node_id, props (whole mapping), modified_at, mtime (of the version, or null); explicit where a
+                       collection became a key of its own or is none any more (S3)
 file.released          node_id, version_id, state: a held version became readable
+record.changed         set, id, record: a whole record of a set of service/recordsets.py, null when it is removed
 file.rejected          node_id, version_id, blob_id, restored: node with the earlier version, or null (file removed)
 =====================  ================================================================================================
 """
@@ -42,6 +44,7 @@ TREE_ERASED = "tree.erased"
 NODE_CHANGED = "node.changed"
 FILE_RELEASED = "file.released"
 FILE_REJECTED = "file.rejected"
+RECORD_CHANGED = "record.changed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class Space:
         self.at = 0
         self.tenant: dict[str, Any] = {}
         self.users: dict[int, dict[str, Any]] = {}
+        self.records: dict[tuple[str, str], dict[str, Any]] = {}
+        """(set, id) → record."""
         self._nodes: dict[int, Kept] = {}
         self._children: dict[int, set[int]] = {}
 
@@ -58,12 +60,14 @@ class Space:
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def load(self, line: Mapping[str, Any]) -> None:
-        """Takes one line of a checkpoint: header, tenant, user or node."""
+        """Takes one line of a checkpoint: header, tenant, user, record or node."""
         if "node" in line:
             previous = line["node"].get("previous")
             self._put(node_from_json(self.tenant_id, line["node"]), version_from_json(previous) if previous else None)
         elif "user" in line:
             self.users[line["user"]["id"]] = dict(line["user"])
+        elif "record" in line:
+            self._change_record(line)
         elif "tenant_data" in line:
             self._change_tenant(line["tenant_data"])
         else:
@@ -96,6 +100,13 @@ class Space:
 
     def _remove_user(self, data: Mapping[str, Any]) -> None:
         self.users.pop(data["id"], None)
+
+    def _change_record(self, data: Mapping[str, Any]) -> None:
+        key = (data["set"], data["id"])
+        if data["record"] is None:
+            self.records.pop(key, None)
+        else:
+            self.records[key] = dict(data["record"])
 
     def _create(self, data: Mapping[str, Any]) -> None:
         self._put(node_from_json(self.tenant_id, data["node"]))
@@ -130,6 +141,7 @@ class Space:
         if kept is None:
             return  # usage of a tree that is out of sight already
         node = replace(kept.node, props=dict(data["props"]), modified_at=data["modified_at"])
+        node = replace(node, explicit=data.get("explicit", node.explicit))
         if data.get("mtime") is not None and node.version:
             node = replace(node, version=replace(node.version, mtime=data["mtime"]))
         self._put(node, kept.previous)
@@ -188,6 +200,7 @@ _HANDLERS = {
     kinds.NODE_CHANGED: Space._change,
     kinds.FILE_RELEASED: Space._release,
     kinds.FILE_REJECTED: Space._reject,
+    kinds.RECORD_CHANGED: Space._change_record,
 }
 
 

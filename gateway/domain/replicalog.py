@@ -20,22 +20,28 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Protocol
 
+from gateway.domain.acts import Act
 from gateway.domain.events import Event
 
 LOG_FORMAT = "kurado-log/1"
 CHECKPOINT_FORMAT = "kurado-checkpoint/1"
-POLICIES_FORMAT = "kurado-policies/1"
-SEEN_FORMAT = "kurado-seen/1"
+ACTS_FORMAT = "kurado-acts/1"
+STATE_FORMAT = "kurado-state/1"
 OWNER_FORMAT = "kurado-owner/1"
 
 BLOBS = "b/"
 OWNER = "kurado/owner."
-POLICIES = "kurado/policies."
-SEEN = "kurado/seen."
+ACTS = "kurado/acts/"
+STATES = "kurado/"
+POLICIES = "policies"
+SEEN = "seen"
+PAPERS = "papers/"
+_ACTS = re.compile(r"kurado/acts/(\d{15})-(\d{15})\.jsonl")
+_STATE = re.compile(r"kurado/(.+)\.(\d{15})\.([0-9a-f]{16})")
 _LOG = re.compile(r"t/([^/]+)/log/(\d{15})-(\d{15})\.jsonl")
 _CHECKPOINT = re.compile(r"t/([^/]+)/checkpoint/(\d{15})\.(\d{15})\.jsonl")
 _BLOCK = 1024 * 1024
@@ -85,6 +91,29 @@ class CheckpointKey:
         return f"t/{self.tenant}/checkpoint/{self.seq:015d}.{self.made_at:015d}.jsonl"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ActsKey:
+    first: int
+    last: int
+
+    @property
+    def key(self) -> str:
+        return f"kurado/acts/{self.first:015d}-{self.last:015d}.jsonl"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StateKey:
+    """``digest`` tells whether what the source has now is there already."""
+
+    name: str
+    made_at: int
+    digest: str
+
+    @property
+    def key(self) -> str:
+        return f"kurado/{self.name}.{self.made_at:015d}.{self.digest}"
+
+
 def checked(stream: BinaryIO, blob: Blob) -> Iterator[bytes]:
     """The blocks of a blob; WrongBytes after the last one when they are not its bytes."""
     digest, size = hashlib.sha256(), 0
@@ -96,12 +125,16 @@ def checked(stream: BinaryIO, blob: Blob) -> Iterator[bytes]:
         raise WrongBytes(blob.id)
 
 
-def parse_key(key: str) -> LogKey | CheckpointKey | None:
-    """The key of a log or checkpoint object; None for any other."""
+def parse_key(key: str) -> LogKey | CheckpointKey | ActsKey | StateKey | None:
+    """The key of an object that is no blob; None for any other."""
     if found := _LOG.fullmatch(key):
         return LogKey(found[1], int(found[2]), int(found[3]))
     if found := _CHECKPOINT.fullmatch(key):
         return CheckpointKey(found[1], int(found[2]), int(found[3]))
+    if found := _ACTS.fullmatch(key):
+        return ActsKey(int(found[1]), int(found[2]))
+    if found := _STATE.fullmatch(key):
+        return StateKey(found[1], int(found[2]), found[3])
     return None
 
 
@@ -230,3 +263,51 @@ def event_from_json(data: Mapping[str, Any]) -> Event:
         return Event(**data)
     except TypeError as error:
         raise Damaged(f"an event has other fields: {error}") from None
+
+
+# -- acts -------------------------------------------------------------------------------------------------------------
+
+
+def acts_object(acts: Sequence[Act]) -> tuple[ActsKey, bytes]:
+    """Consecutive acts as one object."""
+    key = ActsKey(acts[0].seq, acts[-1].seq)
+    header = {"format": ACTS_FORMAT, "first": key.first, "last": key.last}
+    return key, sealed(header, (act_to_json(act) for act in acts))
+
+
+def read_acts(stream: BinaryIO, key: ActsKey) -> list[Act]:
+    """The acts of an object; Damaged when they are not those that the key names."""
+    _, *lines = unsealed(stream, ACTS_FORMAT)
+    acts = [act_from_json(line) for line in lines]
+    if [act.seq for act in acts] != list(range(key.first, key.last + 1)):
+        raise Damaged("it holds other acts than its name says")
+    return acts
+
+
+def act_to_json(act: Act) -> dict[str, Any]:
+    """``data`` is JSON text, so that it comes back with its keys in the order in which they were recorded."""
+    return {**asdict(act), "data": json.dumps(dict(act.data), ensure_ascii=False)}
+
+
+def act_from_json(line: Mapping[str, Any]) -> Act:
+    try:
+        return Act(**{**line, "data": json.loads(line["data"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"an act has other fields: {error}") from None
+
+
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+def state_object(name: str, made_at: int, lines: Iterable[Mapping[str, Any]]) -> tuple[StateKey, bytes]:
+    """The newest state of something, as an object. The same lines have the same digest at any time."""
+    content = sealed({"format": STATE_FORMAT, "state": name}, lines)
+    return StateKey(name, made_at, hashlib.sha256(content).hexdigest()[:16]), content
+
+
+def read_state(stream: BinaryIO, key: StateKey) -> list[dict[str, Any]]:
+    """The lines of a state; Damaged when it is another's."""
+    header, *lines = unsealed(stream, STATE_FORMAT)
+    if header.get("state") != key.name:
+        raise Damaged("it holds another state than its name says")
+    return lines

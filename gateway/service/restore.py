@@ -1,24 +1,29 @@
-"""A deployment rebuilt from its replica alone: tenants, users, policies, trees with properties, every byte checked.
+"""A deployment rebuilt from its replica alone: tenants, users, policies, trees with properties, every byte checked, and
+the chain of acts, from which contracts, windows and takedowns are what they were.
 
-What comes back is the newest checkpoint of each tenant and the events after it; what the source had not replicated yet
-is lost, and the report says how much that can be.
+What comes back is the newest checkpoint of each tenant and the events after it, and all acts that follow each other;
+what the source had not replicated yet is lost, and the report says how much that can be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
 
 from gateway.blobstore import BlobStore
 from gateway.domain import replicalog as layout
+from gateway.domain.acts import GENESIS
+from gateway.domain.contract.takedowns import PREFIX as TAKEDOWN
+from gateway.domain.contract.takedowns import Takedowns
 from gateway.domain.errors import AlreadyExists, NotFound
 from gateway.domain.events import Event
 from gateway.domain.node import Node, Version
 from gateway.domain.replay import Kept, Space
-from gateway.domain.replicalog import Blob, CheckpointKey, Damaged, LogKey, WrongBytes, checked
+from gateway.domain.replicalog import Blob, WrongBytes, checked
 from gateway.domain.tenant import Role, Tenant, TenantState, User
+from gateway.service.recordsets import RECORD_SETS
+from gateway.service.replicareader import ReplicaReader
 from gateway.service.snapshots import INSTALLATION
 from gateway.service.unit_of_work import Database, Tx
 
@@ -41,12 +46,24 @@ class RestoredTenant:
     missing: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class RestoredActs:
+    """``count`` acts came back, with the digest ``head`` at the end of the chain; the papers of ``contracts``
+    contracts. ``missing``: how many acts the source had beyond them when it last said; None when it never did."""
+
+    count: int = 0
+    head: str = GENESIS
+    contracts: int = 0
+    missing: int | None = None
+
+
 @dataclass
 class Restored:
     """``seen_at``: when the source last told the replica how far it was (ms); what it committed after that is not
     known here. ``lost``: paths whose bytes are neither in the replica nor in the storage. ``warnings``: for people."""
 
     tenants: list[RestoredTenant] = field(default_factory=list)
+    acts: RestoredActs = RestoredActs()
     seen_at: int | None = None
     lost: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -70,8 +87,8 @@ class Restoring:
         if not reader.tenants() and not reader.owner():
             raise NotFound("there is no replica of a kurado gateway at that place")
         report = Restored(warnings=reader.warnings)
-        seen_at, seen = reader.seen()
-        report.seen_at = seen_at
+        seen = reader.seen()
+        report.seen_at = seen.at
         for name in reader.tenants():
             space = reader.space(name)
             if space is None or not space.tenant:
@@ -79,9 +96,15 @@ class Restoring:
                 continue
             say(f"{name}: event {space.seq}")
             restored = self._restore_tenant(reader, space, report)
-            last = seen.get(name)
+            last = seen.logs.get(name)
             report.tenants.append(replace(restored, missing=None if last is None else max(0, last - space.seq)))
+        report.warnings += [
+            f"{name}: nothing of it was replicated" for name in sorted(set(seen.logs) - set(reader.tenants()))
+        ]
         self._restore_policies(reader)
+        report.acts = self._restore_acts(reader, seen.acts)
+        say(f"audit log: act {report.acts.count}")
+        self._take_down()
         self._finish(reader.owner())
         return report
 
@@ -98,6 +121,8 @@ class Restoring:
                 raise AlreadyExists("an earlier restore did not finish: remove this database and begin again")
             if tx.tenants.all():
                 raise AlreadyExists("this database has tenants: a restore needs an empty one")
+            if tx.acts.count():
+                raise AlreadyExists("this database has an audit log: a restore needs an empty one")
             tx.system.set_meta(RESTORING, _BEGUN)
 
         self._db.write(begin).result()
@@ -128,9 +153,13 @@ class Restoring:
 
     def _insert_tenant(self, tx: Tx, space: Space, used_bytes: int, used_files: int) -> None:
         data = {**space.tenant, "state": TenantState(space.tenant["state"])}
-        tx.tenants.add(Tenant(**data, used_bytes=used_bytes, used_files=used_files, seq=space.seq))
+        tenant = Tenant(**data, used_bytes=used_bytes, used_files=used_files, seq=space.seq)
+        tx.tenants.add(tenant)
         for user in space.users.values():
             tx.users.add(User(**{**user, "tenant_id": space.tenant_id, "role": Role(user["role"])}))
+        sets = {one.name: one for one in RECORD_SETS}
+        for (record_set, record_id), record in space.records.items():
+            sets[record_set].load(tx, tenant, record_id, record)
         for subscriber in self._subscribers():
             tx.events.advance(subscriber, space.tenant_id, 0, space.seq, 0)
 
@@ -155,130 +184,47 @@ class Restoring:
             writer.abort()
             raise
 
-    # -- policies -----------------------------------------------------------------------------------------------------
+    # -- policies, acts, papers ---------------------------------------------------------------------------------------
 
     def _restore_policies(self, reader: ReplicaReader) -> None:
-        lines = reader.policies()
+        """Every version with its number, as acts and contracts name it. Kinds that the source did not know keep their
+        defaults."""
+        lines = reader.state(layout.POLICIES)
+        if not lines:
+            reader.warnings.append("the replica holds no policies: the defaults are in force")
 
         def work(tx: Tx) -> None:
-            numbers = {}
-            for one in (line["document"] for line in lines if "document" in line):
-                numbers[one["name"], one["version"]] = _policy_version(tx, one)
-            for one in (line["in_force"] for line in lines if "in_force" in line):
-                tenant = tx.tenants.get(one["tenant"]) if one["tenant"] else None
-                if one["tenant"] and tenant is None:
-                    continue
-                version = numbers[one["name"], one["version"]]
-                tx.policies.assign(one["name"], version, tenant.id if tenant else None, "restore", self._clock())
+            tx.archive.drop_policies(sorted({line["name"] for line in lines}))
+            tx.archive.put(lines)
 
         self._db.write(work).result()
 
+    def _restore_acts(self, reader: ReplicaReader, last: int | None) -> RestoredActs:
+        count, head = 0, GENESIS
+        for acts in reader.acts():
+            self._db.write(lambda tx: tx.archive.put_acts(acts)).result()  # noqa: B023
+            count, head = acts[-1].seq, acts[-1].digest
+        names = reader.states(layout.PAPERS)
+        for name in names:
+            papers = reader.state(name)
+            self._db.write(lambda tx: tx.archive.put(papers)).result()  # noqa: B023
+        return RestoredActs(count, head, len(names), None if last is None else max(0, last - count))
 
-class ReplicaReader:
-    """What a replica says, believed only as far as its seals go. ``warnings`` collects what was wrong."""
+    def _take_down(self) -> None:
+        """What is refused does not count as used (D-33). Which files these are follows from the acts, the earliest
+        takedown first."""
 
-    def __init__(self, store: BlobStore) -> None:
-        self.store = store
-        self.warnings: list[str] = []
-        self._logs: dict[str, list[LogKey]] = {}
-        self._checkpoints: dict[str, list[CheckpointKey]] = {}
-        self._others: list[str] = []
-        for info in store.list():
-            key = layout.parse_key(info.key)
-            if isinstance(key, LogKey):
-                self._logs.setdefault(key.tenant, []).append(key)
-            elif isinstance(key, CheckpointKey):
-                self._checkpoints.setdefault(key.tenant, []).append(key)
-            elif not info.key.startswith(layout.BLOBS):
-                self._others.append(info.key)
+        def work(tx: Tx) -> None:
+            takedowns = Takedowns()
+            for act in tx.acts.of_prefix(TAKEDOWN):
+                takedowns = takedowns.after(act)
+            for one in takedowns.all.values():
+                tenant = tx.tenants.by_id(one.tenant_id)
+                if one.lifted_at is None and tenant is not None and tx.nodes.get(one.node_id) is not None:
+                    size, files = tx.takedowns.add(one.id, tenant.id, one.node_id)
+                    tx.tenants.set_usage(tenant.id, tenant.used_bytes - size, tenant.used_files - files, 0)
 
-    def tenants(self) -> list[str]:
-        return sorted(set(self._logs) | set(self._checkpoints))
-
-    def owner(self) -> str | None:
-        """The installation whose replica this is."""
-        found = [key for key in self._others if key.startswith(layout.OWNER)]
-        return found[0].removeprefix(layout.OWNER) if found else None
-
-    def space(self, tenant: str) -> Space | None:
-        """The space as far as checkpoints and log go without a gap; None when there is nothing to begin with."""
-        space = self._checkpoint(tenant)
-        for events in self.events(tenant, space.seq if space else 0):
-            for event in events:
-                if space is None and event.seq == 1:
-                    space = Space(event.tenant_id, tenant)
-                if space is None or event.seq > space.seq + 1:
-                    after = space.seq if space else 0
-                    self.warnings.append(f"{tenant}: the log has a gap after event {after}; the rest was not restored")
-                    return space
-                try:
-                    space.apply(event)
-                except (KeyError, ValueError) as error:
-                    self.warnings.append(f"{tenant}: event {event.seq} cannot be applied ({error}); the rest was not")
-                    return space
-        return space
-
-    def _checkpoint(self, tenant: str) -> Space | None:
-        for key in sorted(self._checkpoints.get(tenant, []), reverse=True):
-            try:
-                with self.store.open(key.key) as stream:  # its seal stands at its end: read it once to believe it
-                    for _ in layout.unsealed(stream, layout.CHECKPOINT_FORMAT):
-                        pass
-                return self._load(key)
-            except (Damaged, NotFound) as error:
-                self.warnings.append(f"{key.key}: {error}; an earlier checkpoint was used")
-        return None
-
-    def _load(self, key: CheckpointKey) -> Space:
-        with self.store.open(key.key) as stream:
-            lines = layout.unsealed(stream, layout.CHECKPOINT_FORMAT)
-            header = next(lines)
-            space = Space(header["tenant_id"], key.tenant)
-            space.load(header)
-            for line in lines:
-                space.load(line)
-            return space
-
-    def events(self, tenant: str, after: int, until: int | None = None) -> Iterator[list[Event]]:
-        """The events after ``after`` in order, each once, in pieces; gaps are left to the caller."""
-        seq = after
-        for key in sorted(self._logs.get(tenant, [])):
-            if key.last <= seq:
-                continue
-            try:
-                with self.store.open(key.key) as stream:
-                    events = layout.read_log(stream, key)
-            except (Damaged, NotFound) as error:
-                self.warnings.append(f"{key.key}: {error}")
-                continue
-            fresh = [event for event in events if event.seq > seq and (until is None or event.seq <= until)]
-            if fresh:
-                seq = fresh[-1].seq
-                yield fresh
-
-    def seen(self) -> tuple[int | None, Mapping[str, int]]:
-        """When the source last said how far it was, and each tenant's last event then."""
-        for key in sorted((one for one in self._others if one.startswith(layout.SEEN)), reverse=True):
-            header = next(iter(self._lines(key, layout.SEEN_FORMAT)), None)
-            if header:
-                return header["at"], {name: last for name, (_, last) in header["tenants"].items()}
-        return None, {}
-
-    def policies(self) -> list[dict[str, Any]]:
-        """The newest undamaged policies."""
-        for key in sorted((one for one in self._others if one.startswith(layout.POLICIES)), reverse=True):
-            if lines := self._lines(key, layout.POLICIES_FORMAT):
-                return lines[1:]
-        self.warnings.append("the replica holds no policies: the defaults are in force")
-        return []
-
-    def _lines(self, key: str, expected: str) -> list[dict[str, Any]]:
-        try:
-            with self.store.open(key) as stream:
-                return list(layout.unsealed(stream, expected))
-        except (Damaged, NotFound) as error:
-            self.warnings.append(f"{key}: {error}")
-            return []
+        self._db.write(work).result()
 
 
 def _blobs(space: Space) -> Iterable[Blob]:
@@ -321,15 +267,6 @@ def _first_form(kept: Kept) -> Node:
 def _meter(tx: Tx, events: Sequence[Event]) -> None:
     for event in events:
         tx.usage.storage_event(event)
-
-
-def _policy_version(tx: Tx, document: Mapping[str, Any]) -> int:
-    """The number of a document in this database; one with the same text is the same."""
-    for known in tx.policies.history(document["name"]):
-        if known.text == document["text"]:
-            return known.version
-    added = tx.policies.add(document["name"], document["digest"], document["who"], document["at"], document["text"])
-    return added.version
 
 
 def _intact(store: BlobStore, blob: Blob) -> bool:

@@ -1,4 +1,4 @@
-"""What replication reads of the source: whole spaces at one event, policies in force, blobs, progress."""
+"""What replication reads of the source: whole spaces at one event, acts, papers, policies, blobs, progress."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from gateway.domain.acts import Act
 from gateway.domain.events import Event
 from gateway.domain.names import sort_key
 from gateway.domain.node import Node
 from gateway.domain.replay import checkpoint_node
-from gateway.domain.replicalog import CHECKPOINT_FORMAT, POLICIES_FORMAT, CheckpointKey, Sealer, Sink, sealed
+from gateway.domain.replicalog import CHECKPOINT_FORMAT, CheckpointKey, Sealer, Sink
 from gateway.domain.tenant import Tenant, TenantState
 from gateway.service.accounts import tenant_to_json, user_to_json
+from gateway.service.archive import Line
+from gateway.service.recordsets import RECORD_SETS
 from gateway.service.unit_of_work import Database, Tx
 
 INSTALLATION = "installation"
+_ACTS_SEQ = "acts."
 _PAGE = 1000
 _FAR_FUTURE = 2**62
 
@@ -33,6 +36,15 @@ class Progress:
     last_seq: int
     oldest_at: int | None
     files: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActsProgress:
+    """How many acts a subscriber has, how many there are, and when the first that it lacks was recorded."""
+
+    seq: int
+    last_seq: int
+    oldest_at: int | None
 
 
 class Snapshots:
@@ -79,6 +91,9 @@ class Snapshots:
             sealer.add({"tenant_data": tenant_to_json(tenant)})
             for user in tx.users.of_tenant(tenant_id):
                 sealer.add({"user": user_to_json(user)})
+            for records in RECORD_SETS:
+                for record_id, record in sorted(records.dump(tx, tenant).items()):
+                    sealer.add({"set": records.name, "id": record_id, "record": record})
             for node in _all_nodes(tx, tenant):
                 previous = tx.nodes.version(node.previous_id) if node.previous_id else None
                 sealer.add(checkpoint_node(node, previous))
@@ -87,31 +102,40 @@ class Snapshots:
 
         return self._db.read(work)
 
-    def policies(self) -> bytes:
-        """All versions of all policy documents and what is in force, as a sealed object."""
+    def policies(self) -> list[Line]:
+        """All versions of all policy documents, and what is in force."""
+        return self._db.read(lambda tx: tx.archive.policies())
 
-        def look(tx: Tx) -> bytes:
-            names = {tenant.id: tenant.name for tenant in tx.tenants.all()}
-            lines: list[dict[str, Any]] = [
-                {
-                    "document": {
-                        "name": one.name,
-                        "version": one.version,
-                        "digest": one.digest,
-                        "who": one.who,
-                        "at": one.at,
-                        "text": one.text,
-                    }
-                }
-                for one in sorted(tx.policies.history(), key=lambda one: (one.name, one.version))
-            ]
-            for name, tenant_id, version in sorted(tx.policies.assignments(), key=lambda one: (one[0], one[1] or 0)):
-                tenant = None if tenant_id is None else names.get(tenant_id)
-                if tenant_id is None or tenant:
-                    lines.append({"in_force": {"name": name, "tenant": tenant, "version": version}})
-            return sealed({"format": POLICIES_FORMAT}, lines)
+    # -- acts and papers ----------------------------------------------------------------------------------------------
+
+    def acts_progress(self, subscriber: str) -> ActsProgress:
+        def look(tx: Tx) -> ActsProgress:
+            seq = _acts_seq(tx, subscriber)
+            waiting = tx.acts.after(seq, 1)
+            return ActsProgress(seq, tx.acts.count(), waiting[0].at if waiting else None)
 
         return self._db.read(look)
+
+    def acts_count(self) -> int:
+        """One tiny read."""
+        return self._db.read(lambda tx: tx.acts.count())
+
+    def acts(self, after: int, limit: int) -> list[Act]:
+        return self._db.read(lambda tx: tx.acts.after(after, limit))
+
+    def acts_replicated(self, subscriber: str, seq: int) -> None:
+        """Notes that a subscriber has all acts up to ``seq``."""
+        self._db.write(lambda tx: tx.system.set_meta(_ACTS_SEQ + subscriber, str(seq))).result()
+
+    def contracts(self) -> list[str]:
+        """All contracts of which there are papers."""
+        return self._db.read(lambda tx: tx.archive.contracts())
+
+    def papers(self, contract: str) -> list[Line]:
+        """All versions of a customer's data, and the documents in writing; empty once they were erased."""
+        return self._db.read(lambda tx: tx.archive.papers(contract))
+
+    # -- blobs and events ---------------------------------------------------------------------------------------------
 
     def blobs(self) -> Iterator[tuple[str, int, str]]:
         """(blob id, size, sha256) of everything that a version names, by id."""
@@ -129,6 +153,10 @@ class Snapshots:
     def referenced(self, blob_ids: list[str]) -> set[str]:
         """Those that any version still names."""
         return self._db.read(lambda tx: {blob_id for blob_id in blob_ids if tx.nodes.referenced(blob_id)})
+
+
+def _acts_seq(tx: Tx, subscriber: str) -> int:
+    return int(tx.system.get_meta(_ACTS_SEQ + subscriber) or 0)
 
 
 def _make_installation(tx: Tx) -> str:

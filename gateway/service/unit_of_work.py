@@ -21,6 +21,7 @@ from gateway.domain.names import Path
 from gateway.domain.node import Node, Version, VersionState
 from gateway.domain.tenant import Limits, Role, Tenant, TenantState, User
 from gateway.hooks import UsageLedger
+from gateway.service.archive import ArchiveRepository
 
 T = TypeVar("T")
 
@@ -452,6 +453,7 @@ class Tx(Protocol):
     acts: ActRepository
     documents: DocumentRepository
     takedowns: TakedownRepository
+    archive: ArchiveRepository
 
 
 class Database(Protocol):

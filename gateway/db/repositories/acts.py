@@ -31,11 +31,7 @@ class Acts:
         seq = count(self._s, _COUNTER)
         previous = self._s.scalar("SELECT digest FROM acts WHERE seq = ?", seq - 1) or GENESIS
         one = chained(_storable(act), seq, previous)
-        self._s.run(
-            f"INSERT INTO acts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            one.subject, one.kind, one.at, one.actor, one.role, one.rule, one.tenant_id, one.ground, one.before,
-            one.after, to_json(dict(one.data)), one.seq, one.previous, one.digest,
-        )  # fmt: skip
+        insert_act(self._s, one)
         self._system.bump()
         return one
 
@@ -89,6 +85,24 @@ class Documents:
         text = self._s.scalar(sql, contract)
         found: dict[str, str] = json.loads(text) if text else {}
         return found
+
+
+def insert_act(session: Session, act: Act) -> None:
+    """An act that has its place in the chain."""
+    session.run(
+        f"INSERT INTO acts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        act.subject, act.kind, act.at, act.actor, act.role, act.rule, act.tenant_id, act.ground, act.before,
+        act.after, to_json(dict(act.data)), act.seq, act.previous, act.digest,
+    )  # fmt: skip
+
+
+def set_acts_count(session: Session, seq: int) -> None:
+    """For a restore: the next act comes after ``seq``."""
+    session.run(
+        "INSERT INTO counters (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        _COUNTER, seq,
+    )  # fmt: skip
+    Systems(session).bump()
 
 
 def _storable(act: Act) -> Act:

@@ -1,0 +1,33 @@
+"""The port to rows as they are stored: what the replica carries beside spaces and logs, and a restore puts back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from gateway.domain.acts import Act
+
+Line = Mapping[str, Any]
+"""One row: ``{"table": name, column: value, …}``, JSON values only."""
+
+
+class ArchiveRepository(Protocol):
+    """Lines come in the same order from the same rows, on both databases."""
+
+    def policies(self) -> list[Line]:
+        """All versions of all policy documents, and which are in force for whom."""
+
+    def contracts(self) -> list[str]:
+        """Names of all contracts of which there are papers."""
+
+    def papers(self, contract: str) -> list[Line]:
+        """All versions of a customer's data, and the documents in writing."""
+
+    def put_acts(self, acts: Sequence[Act]) -> None:
+        """Stores acts with the places and digests that they have, after those that are there."""
+
+    def put(self, lines: Iterable[Line]) -> None:
+        """Stores rows; one that takes the place of another replaces it. ValueError for a table that is not of these."""
+
+    def drop_policies(self, names: Iterable[str]) -> None:
+        """Forgets all versions and assignments of these policies."""

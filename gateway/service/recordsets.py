@@ -1,0 +1,28 @@
+"""Small sets of records of a tenant that the replica carries and a restore brings back (access keys, settings).
+
+Whoever changes one records, in the same transaction, an event ``record.changed`` with the whole record as JSON. The
+replica's log, checkpoints, lag, verify, resync and restore follow from that and from one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.domain.tenant import Tenant
+from gateway.service.unit_of_work import Tx
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSet:
+    """``dump`` gives all records of a tenant by id, each as its last event had it; ``load`` stores one again."""
+
+    name: str
+    dump: Callable[[Tx, Tenant], Mapping[str, Record]]
+    load: Callable[[Tx, Tenant, str, Record], None]
+
+
+RECORD_SETS: tuple[RecordSet, ...] = ()
