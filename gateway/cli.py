@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "claim": ("claims", "Claims for compensation: filed, decided."),
     "takedown": ("takedowns", "Data whose use is refused."),
     "breakglass": ("breakglass", "Content opened to a person: two persons, a ground, all on record."),
+    "notice": ("notices", "Notices to customers: what was sent, arrived, came back."),
     "audit": ("audit", "The chain of all privileged acts."),
     "user": ("users", "Logins of tenants, their roles and passwords."),
     "key": ("keys", "Access keys of the S3 API."),

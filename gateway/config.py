@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.configenv import PREFIX, overlay
+from gateway.configmail import BoardConfig, MailConfig, board_config, mail_config
 from gateway.domain.fields import FieldError, Fields, boolean, integer, one_of, text, texts
 from gateway.domain.units import parse_duration, parse_size
 from gateway.yamlfile import YamlError, load_yaml
@@ -164,6 +165,8 @@ class Config:
     log: LogConfig = LogConfig()
     demo: bool = False
     durability: str = "full"
+    mail: MailConfig = field(default_factory=MailConfig)
+    board: BoardConfig = field(default_factory=BoardConfig)
     contracts: str = "optional"
     """``required``: only tenants under contract and demo tenants are served (SVC-01)."""
     s3: S3Config = S3Config()
@@ -225,6 +228,8 @@ def _config(top: Fields, file: Path) -> Config:
         demo=top.take("demo", boolean, False),
         durability=top.take("durability", one_of("full", "relaxed"), "full"),
         contracts=top.take("contracts", one_of("optional", "required"), "optional"),
+        mail=mail_config(top.section("mail"), folder),
+        board=board_config(top.section("board"), folder, data_dir),
         s3=_s3(top.section("s3")),
         master_key=_master_key(top, folder),
     )

@@ -25,6 +25,7 @@ from gateway.domain.errors import KuradoError
 from gateway.domain.ids import Ids, new_boot_id
 from gateway.domain.tenant import Tenant
 from gateway.hooks import PluginContext
+from gateway.notices.parts import open_notices
 from gateway.policyfiles import open_policies
 from gateway.service.accounts import Accounts
 from gateway.service.attests import Attests
@@ -175,6 +176,7 @@ def _services(
     incidents = Incidents(db, clock, standings.forget)
     attests = Attests(db, clock)
     levels = ServiceLevels(clock, standings, incidents, attests, keeps_regular)
+    contracts = _contracts(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(
         db=db,
         store=store,
@@ -198,7 +200,8 @@ def _services(
         snapshots=Snapshots(db, clock),
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
         standings=standings,
-        contracts=_contracts(db, clock, ids, accounts, policies, standings, is_enforced),
+        contracts=contracts,
+        notices=open_notices(config, db, clock, contracts, standings),
         windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
         takedowns=TakedownService(db, space.settling, standings, is_enforced),
         breakglass=BreakGlassService(db, store, clock),

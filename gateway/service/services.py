@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.service.health import Health
     from gateway.service.incidents import Incidents
     from gateway.service.logins import Logins
+    from gateway.service.notices import NoticeServices
     from gateway.service.outbox import Outbox
     from gateway.service.policies import Policies
     from gateway.service.restore import Restoring
@@ -81,6 +82,7 @@ class Services:
     restoring: Restoring
     standings: Standings
     contracts: ContractServices
+    notices: NoticeServices
     windows: ServiceWindows
     takedowns: TakedownService
     breakglass: BreakGlassService

@@ -435,6 +435,12 @@ class DocumentRepository(Protocol):
     def customer(self, contract: str) -> Mapping[str, str]:
         """The newest version; empty when there is none."""
 
+    def customer_digest(self, contract: str) -> str:
+        """That of the newest version, ``""`` when there is none."""
+
+    def customer_at(self, contract: str, digest: str) -> Mapping[str, str]:
+        """The version with a digest; empty when there is none."""
+
 
 class Tx(Protocol):
     """One transaction: the repositories that work in it."""

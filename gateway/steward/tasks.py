@@ -28,6 +28,8 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("trim", 60.0, lambda: services.outbox.trim() > 0),
         Task("health", 10.0, _Examination(services).run),
         Task("contracts", 1.0, services.contracts.upkeep.run),
+        Task("notices", 1.0, services.notices.deriving.run),
+        Task("mail", 1.0, lambda: services.notices.sending.run(stopping)),
     ]
     return deliveries + chores + [_job(job) for job in services.host.jobs()]
 

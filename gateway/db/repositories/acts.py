@@ -86,6 +86,16 @@ class Documents:
         found: dict[str, str] = json.loads(text) if text else {}
         return found
 
+    def customer_digest(self, contract: str) -> str:
+        sql = "SELECT digest FROM customers WHERE contract = ? ORDER BY version DESC LIMIT 1"
+        return str(self._s.scalar(sql, contract) or "")
+
+    def customer_at(self, contract: str, digest: str) -> Mapping[str, str]:
+        sql = "SELECT data FROM customers WHERE contract = ? AND digest = ? ORDER BY version DESC LIMIT 1"
+        text = self._s.scalar(sql, contract, digest)
+        found: dict[str, str] = json.loads(text) if text else {}
+        return found
+
 
 def insert_act(session: Session, act: Act) -> None:
     """An act that has its place in the chain."""

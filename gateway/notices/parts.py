@@ -1,0 +1,74 @@
+"""The notices of a deployment: templates, mail server and services, from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.config import Config, ConfigError
+from gateway.configmail import MailConfig
+from gateway.domain.notice_sources import PublicIncident, View
+from gateway.notices.rendering import TemplateFault, Templates
+from gateway.notices.smtp import SmtpMailer, SmtpServer
+from gateway.service.contracts import ContractServices
+from gateway.service.notices import Deriving, Notices, NoticeServices, Orders, Sending
+from gateway.service.notices.following import Following
+from gateway.service.notices.letters import Letters
+from gateway.service.notices.ports import Mailer, MailSettings
+from gateway.service.standing import Standings
+from gateway.service.unit_of_work import Database
+
+Incidents = Callable[[], Sequence[Mapping[str, Any]]]
+
+
+def open_notices(
+    config: Config,
+    db: Database,
+    clock: Callable[[], int],
+    contracts: ContractServices,
+    standings: Standings,
+    incidents: Incidents = list,
+) -> NoticeServices:
+    """ConfigError for a template of the operator's that cannot be used."""
+    mail = config.mail
+    templates = Templates(mail.templates)
+    if mail.templates is not None:
+        _check(templates, config)
+    settings = MailSettings(
+        sender=mail.sender,
+        sender_name=mail.sender_name,
+        reply_to=mail.reply_to,
+        bounces=mail.bounces,
+        operators=mail.operators,
+        language=mail.language,
+        signature=mail.signature,
+        board_url=config.board.url,
+    )
+    book = Notices(db, clock, Letters(db, templates, settings), mail=bool(mail.host))
+    following = Following(db, clock, book, contracts)
+    deriving = Deriving(db, book, lambda: _view(clock, standings, incidents), following)
+    return NoticeServices(book, Orders(book, contracts.book), deriving, Sending(db, clock, book, _mailer(mail)))
+
+
+def _mailer(mail: MailConfig) -> Mailer | None:
+    if not mail.host:
+        return None
+    ca = str(mail.ca) if mail.ca else None
+    return SmtpMailer(SmtpServer(mail.host, mail.port, mail.security, mail.login, mail.password, mail.timeout, ca))
+
+
+def _view(clock: Callable[[], int], standings: Standings, incidents: Incidents) -> View:
+    state = standings.now()
+    known = [
+        PublicIncident(one["id"], one["recognised_at"], one["recovered_at"], frozenset(one["tenants"]))
+        for one in incidents()
+    ]
+    return View(clock(), state.contracts, state.of_tenant, standings.values_of, {one.id: one for one in known})
+
+
+def _check(templates: Templates, config: Config) -> None:
+    try:
+        templates.check()
+    except TemplateFault as error:
+        fix = "docs/notices.md lists the kinds and what each template gets"
+        raise ConfigError(str(config.file), "mail.templates", str(error), fix) from error
