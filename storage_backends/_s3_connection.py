@@ -1,0 +1,245 @@
+"""The way to an S3 store: settings, client, deadlines, and its errors in the words of the domain."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gateway.domain.errors import BackendUnavailable, StorageFull
+from gateway.domain.fields import Fields, boolean, integer, one_of, text
+from gateway.domain.units import parse_duration, parse_size
+from storage_backends._breaker import Breaker
+
+MIN_PART = 5 * 1024 * 1024
+"""The least that S3 takes as a part that is not the last."""
+
+MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+FULL = frozenset(
+    {
+        "InsufficientStorage",
+        "InsufficientCapacity",
+        "NoSpaceLeft",
+        "QuotaExceeded",
+        "QuotaExceededException",
+        "StorageFull",
+        "XMinioStorageFull",
+        "XMinioStorageQuotaExceeded",
+    }
+)
+_FULL_WORDS = (
+    "no space left",
+    "no free volume",
+    "no writable volume",
+    "volume growth",
+    "insufficient storage",
+    "quota",
+)
+"""Stores without a code for it (SeaweedFS: InternalError) say it in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Times in seconds, sizes in bytes."""
+
+    bucket: str
+    prefix: str
+    endpoint: str | None
+    region: str
+    access_key: str | None
+    secret_key: str | None
+    addressing: str
+    part_size: int
+    connections: int
+    connect_timeout: float
+    timeout: float
+    attempts: int
+    retries: str
+    ca_file: str | None
+    create_bucket: bool
+
+
+def parse_settings(settings: Mapping[str, Any], data_dir: Path) -> S3Settings:
+    """ValueError names the bad or unknown key."""
+    fields = Fields(settings)
+    secret = fields.take("secret_key", text, None)
+    if fields.has("secret_key_file"):
+        secret = fields.take("secret_key_file", lambda value: _line_of(data_dir / Path(text(value)).expanduser()))
+    prefix = fields.take("prefix", text, "").strip("/")
+    found = S3Settings(
+        bucket=fields.take("bucket", text, fix="bucket: my-gateway"),
+        prefix=prefix + "/" if prefix else "",
+        endpoint=fields.take("endpoint", _url, None),
+        region=fields.take("region", text, "us-east-1"),
+        access_key=fields.take("access_key", text, None),
+        secret_key=secret,
+        addressing=fields.take("addressing", one_of("auto", "path", "virtual"), "path"),
+        part_size=fields.take("part_size", _part_size, 8 * 1024 * 1024),
+        connections=fields.take("connections", integer(1, 1000), 32),
+        connect_timeout=fields.take("connect_timeout", _seconds, 2.0),
+        timeout=fields.take("timeout", _seconds, 5.0),
+        attempts=fields.take("attempts", integer(1, 10), 3),
+        retries=fields.take("retries", one_of("standard", "adaptive"), "standard"),
+        ca_file=fields.take("ca_file", lambda value: str(data_dir / Path(text(value)).expanduser()), None),
+        create_bucket=fields.take("create_bucket", boolean, False),
+    )
+    fields.done()
+    if (found.access_key is None) != (found.secret_key is None):
+        raise ValueError("access_key: give access_key and secret_key both, or none to let boto3 look for them")
+    return found
+
+
+def _url(value: object) -> str:
+    url = text(value).rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is no URL such as https://s3.example.com")
+    return url
+
+
+def _part_size(value: object) -> int:
+    size = parse_size(value)
+    if not MIN_PART <= size <= 1024**3:
+        raise ValueError("is not between 5MB and 1GB")
+    return size
+
+
+def _seconds(value: object) -> float:
+    seconds = parse_duration(value)
+    if not 0 < seconds <= 60:
+        raise ValueError("is not between 0 and 60 seconds")
+    return seconds
+
+
+def _line_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from error
+
+
+class Connection:
+    """Makes the client when it is first needed (a store that is down must not keep the gateway from starting), and
+    runs requests on it. All threads share it."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self.settings = settings
+        self.breaker = Breaker("the storage")
+        self._lock = threading.Lock()
+        self._clients: dict[bool, Any] = {}
+        self._made_bucket = not settings.create_bucket
+
+    @contextmanager
+    def request(self, doing: str, *, patient: bool = False) -> Iterator[Any]:
+        """Gives the client for one request. ``patient`` is for a Complete, which may take long: one try, which waits
+        as long as any silence may last (RESILIENCE 12).
+
+        StorageFull, BackendUnavailable; errors that mean something to the caller pass as botocore's ClientError.
+        """
+        self.breaker.enter()
+        with self.watched(doing):
+            yield self._client(patient)
+
+    @contextmanager
+    def watched(self, doing: str) -> Iterator[None]:
+        """The same for a part of a request that is under way, such as reading its answer."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            trouble = _trouble(error, doing)
+            if isinstance(trouble, BackendUnavailable) and status_of(error) >= 500:
+                self.breaker.failed()
+            else:
+                self.breaker.succeeded()
+            if trouble is None:
+                raise
+            raise trouble from error
+        except (BotoCoreError, OSError) as error:
+            self.breaker.failed()
+            raise BackendUnavailable(f"the storage cannot {doing}") from error
+        self.breaker.succeeded()
+
+    def close(self) -> None:
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _client(self, patient: bool) -> Any:
+        with self._lock:
+            if patient not in self._clients:
+                self._clients[patient] = _make_client(self.settings, patient)
+            client = self._clients[patient]
+            if not self._made_bucket:
+                self._make_bucket(client)
+        return client
+
+    def _make_bucket(self, client: Any) -> None:
+        where = self.settings.region
+        place = {} if where == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": where}}
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            client.create_bucket(Bucket=self.settings.bucket, **place)
+        self._made_bucket = True
+
+
+_SESSIONS = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _session() -> Any:
+    """One for all stores of the process: it holds the description of the API, which takes long to read."""
+    from boto3.session import Session
+
+    return Session()
+
+
+def _make_client(settings: S3Settings, patient: bool) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=settings.connect_timeout,
+        read_timeout=max(20.0, settings.timeout) if patient else settings.timeout,
+        max_pool_connections=settings.connections,
+        retries={"mode": settings.retries, "total_max_attempts": 1 if patient else settings.attempts},
+        tcp_keepalive=True,
+        # every store knows Content-MD5, which is sent with each body; trailers of newer checksums are not known to all
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": settings.addressing, "payload_signing_enabled": True},
+    )
+    with _SESSIONS:  # making clients is the one thing that a session does for one thread at a time
+        return _session().client(
+            "s3",
+            endpoint_url=settings.endpoint,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key,
+            aws_secret_access_key=settings.secret_key,
+            verify=settings.ca_file,
+            config=config,
+        )
+
+
+def code_of(error: Any) -> str:
+    """The code of a ClientError; an answer without a body (HEAD) has its status as code."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: Any) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _trouble(error: Any, doing: str) -> StorageFull | BackendUnavailable | None:
+    """What an answer means when it is trouble of the store; None when it is an answer to what was asked."""
+    code, status = code_of(error), status_of(error)
+    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    if status == 507 or code in FULL or (status >= 500 and any(word in message for word in _FULL_WORDS)):
+        return StorageFull("the storage is full")
+    if code in MISSING or status in (412, 416) or code in ("InvalidRange", "NoSuchUpload"):
+        return None
+    return BackendUnavailable(f"the storage cannot {doing}")
