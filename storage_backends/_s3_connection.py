@@ -201,18 +201,18 @@ def _session() -> Any:
 def _make_client(settings: S3Settings, patient: bool) -> Any:
     from botocore.config import Config
 
-    config = Config(
-        signature_version="s3v4",
-        connect_timeout=settings.connect_timeout,
-        read_timeout=max(20.0, settings.timeout) if patient else settings.timeout,
-        max_pool_connections=settings.connections,
-        retries={"mode": settings.retries, "total_max_attempts": 1 if patient else settings.attempts},
-        tcp_keepalive=True,
+    options: dict[str, Any] = {
+        "signature_version": "s3v4",
+        "connect_timeout": settings.connect_timeout,
+        "read_timeout": max(20.0, settings.timeout) if patient else settings.timeout,
+        "max_pool_connections": settings.connections,
+        "retries": {"mode": settings.retries, "total_max_attempts": 1 if patient else settings.attempts},
+        "tcp_keepalive": True,
         # every store knows Content-MD5, which is sent with each body; trailers of newer checksums are not known to all
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": settings.addressing, "payload_signing_enabled": True},
-    )
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+        "s3": {"addressing_style": settings.addressing, "payload_signing_enabled": True},
+    }
     with _SESSIONS:  # making clients is the one thing that a session does for one thread at a time
         return _session().client(
             "s3",
@@ -221,7 +221,7 @@ def _make_client(settings: S3Settings, patient: bool) -> Any:
             aws_access_key_id=settings.access_key,
             aws_secret_access_key=settings.secret_key,
             verify=settings.ca_file,
-            config=config,
+            config=Config(**options),
         )
 
 
