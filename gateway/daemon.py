@@ -32,7 +32,7 @@ from gateway.service.attests import Attests
 from gateway.service.audit import Audit
 from gateway.service.breakglass import BreakGlassService
 from gateway.service.claims import Claims
-from gateway.service.contracts import ContractBook, ContractServices, Intake, Papers, Powers, Upkeep
+from gateway.service.contracts import contract_services
 from gateway.service.directory import Directory
 from gateway.service.fsck import Fsck
 from gateway.service.health import Health
@@ -176,7 +176,7 @@ def _services(
     incidents = Incidents(db, clock, standings.forget)
     attests = Attests(db, clock)
     levels = ServiceLevels(clock, standings, incidents, attests, keeps_regular)
-    contracts = _contracts(db, clock, ids, accounts, policies, standings, is_enforced)
+    contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(
         db=db,
         store=store,
@@ -210,25 +210,6 @@ def _services(
         attests=attests,
         levels=levels,
         claims=Claims(db, clock, standings, levels, standings.forget),
-    )
-
-
-def _contracts(
-    db: Database,
-    clock: Callable[[], int],
-    ids: Ids,
-    accounts: Accounts,
-    policies: Policies,
-    standings: Standings,
-    is_enforced: Callable[[], bool],
-) -> ContractServices:
-    book = ContractBook(db, ids, clock, policies.values_of, standings.forget)
-    return ContractServices(
-        book=book,
-        intake=Intake(book, accounts, policies, is_enforced),
-        papers=Papers(book, policies),
-        powers=Powers(book),
-        upkeep=Upkeep(book, accounts, standings.contracts),
     )
 
 

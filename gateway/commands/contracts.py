@@ -23,6 +23,7 @@ from gateway.commands.acting import (
 )
 from gateway.commands.app import Application, json_option, show, show_json
 from gateway.domain.calendar import jst_date
+from gateway.domain.contract.deadlines import tasks
 from gateway.domain.contract.records import Contract, ended_on, opens_at
 from gateway.domain.contract.values import Channel
 from gateway.service.contracts.intake import PAYMENT_METHODS
@@ -72,6 +73,7 @@ def told(app: Application, one: Contract, as_json: bool) -> None:
 @click.option("--terms-version", required=True, help="The version of the terms that the customer agreed to.")
 @click.option("--privacy-version", default="", help="The version of the privacy policy agreed to (APP-02).")
 @click.option("--privacy-agreed-at", type=TIME, help="When it was agreed to.")
+@click.option("--follows", default="", help="The contract in whose place it comes: a lower plan is a new one (CHG-07).")
 @role_option
 @json_option
 @click.pass_obj
@@ -89,6 +91,7 @@ def apply(
     terms_version: str,
     privacy_version: str,
     privacy_agreed_at: int | None,
+    follows: str,
     role: str,
     as_json: bool,
 ) -> None:
@@ -102,6 +105,7 @@ def apply(
         terms_version,
         privacy_version,
         privacy_agreed_at,
+        follows,
     )
     told(app, app.services.contracts.intake.apply(name, filed, actor(app, role)), as_json)
 
@@ -117,14 +121,18 @@ def review(app: Application, name: str, as_json: bool) -> None:
 
 @contract.command("accept")
 @click.argument("name")
-@click.option("--minimum-months", type=int, required=True, help="The minimum in billing months, set apart (TERM-01).")
+@click.option("--minimum-months", type=int, help="The minimum in billing months (TERM-01). Default: that of the terms.")
 @click.option("--start-day", type=int, help="First day of the billing month, approved for this customer (CAL-04).")
 @click.option("--reason", required=True)
 @json_option
 @click.pass_obj
-def accept(app: Application, name: str, minimum_months: int, start_day: int | None, reason: str, as_json: bool) -> None:
+def accept(
+    app: Application, name: str, minimum_months: int | None, start_day: int | None, reason: str, as_json: bool
+) -> None:
     """Accept a reviewed application, at the prices of today (APP-03)."""
     intake = app.services.contracts.intake
+    if minimum_months is None:
+        minimum_months = app.services.policies.values().minimum_months
     told(
         app,
         intake.accept(name, actor(app), minimum_months=minimum_months, reason=reason, start_day=start_day),
@@ -197,7 +205,7 @@ def notify_start(
 @click.argument("name")
 @click.option("--plan", help="The plan that is asked for.")
 @click.option("--on", "requested_on", type=DAY, help="From which day. Default: as early as the rules allow.")
-@click.option("--change-fee", type=click.IntRange(0), default=0, help="JPY, from the price list (CHG-04).")
+@click.option("--change-fee", type=click.IntRange(0), help="JPY (CHG-04). Default: that of the terms.")
 @click.option("--start-day", type=int, help="Instead of a plan: another first day of the billing month (CAL-04).")
 @paper_options
 @role_option
@@ -209,7 +217,7 @@ def request_change(
     name: str,
     plan: str | None,
     requested_on: date | None,
-    change_fee: int,
+    change_fee: int | None,
     start_day: int | None,
     role: str,
     as_json: bool,
@@ -268,7 +276,10 @@ def notice(
 @json_option
 @click.pass_obj
 def renew(app: Application, /, name: str, role: str, as_json: bool, **document: Any) -> None:
-    """Take the renewal application of a contract that came through a referral shop (TERM-07)."""
+    """Take the renewal application of a contract that came through a referral shop (TERM-07).
+
+    For any other contract: the new agreement after an offer against renewal, which then stops nothing (TERM-05).
+    """
     told(app, app.services.contracts.papers.renew(name, actor(app, role), paper(**document)), as_json)
 
 
@@ -292,6 +303,19 @@ def cancel(app: Application, /, name: str, last_day: date | None, role: str, as_
                 f"lump sum of {leaving.lump_sum} JPY for {leaving.lump_sum_months} months, due {leaving.lump_sum_due}; "
                 "unpaid on that day the cancellation lapses (END-03, END-04)"
             )
+
+
+@contract.command("agree")
+@click.argument("name")
+@click.option("--about", required=True, help="payment or notices: the terms outrank all other arrangements (SVC-02).")
+@click.option("--days", type=int, default=0, help="Of payment: due so many days after the start of the period.")
+@paper_options
+@json_option
+@click.pass_obj
+def agree(app: Application, /, name: str, about: str, days: int, as_json: bool, **document: Any) -> None:
+    """Take a written side agreement, where the terms give way to one (6③, 15)."""
+    papers = app.services.contracts.papers
+    told(app, papers.agree_in_writing(name, actor(app), paper(**document), about, days), as_json)
 
 
 @contract.command("settle")
@@ -346,6 +370,18 @@ def list_(app: Application, as_json: bool) -> None:
         for one in app.services.standings.contracts()
     ]
     show(as_json, rows, empty="no contracts yet: kurado contract apply NAME")
+
+
+@contract.command("tasks")
+@json_option
+@click.pass_obj
+def tasks_(app: Application, as_json: bool) -> None:
+    """Show what waits for somebody: decisions, notices that did not arrive, deadlines, offers, open demands."""
+    now, book = app.clock(), app.services.contracts.book
+    found = [task for one in app.services.standings.contracts() for task in tasks(one, now, book.values(one, now))]
+    found.sort(key=lambda task: (task.by or date.max, task.contract))
+    rows = [{"by": _iso(task.by), "contract": task.contract, "task": task.what, "rule": task.rule} for task in found]
+    show(as_json, rows, empty="nothing waits")
 
 
 _LISTED = ("contract", "state", "route", "plan", "start_date", "last_day", "term_last_day")

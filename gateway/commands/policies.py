@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gateway.commands.app import Application, TenantName, iso, json_option, show, show_json, tenant_option
+from gateway.domain.contract.policies import AGREED
 from gateway.domain.errors import BadRequest
 from gateway.domain.tenant import Tenant
 from gateway.service.unit_of_work import PolicyVersion
@@ -153,7 +154,7 @@ def assign(app: Application, tenant: str, name: str, version: int | str, as_json
     if isinstance(version, int):
         stored = policies.assign(name, version, app.who, one)
     else:
-        policies.unassign(name, one)
+        policies.unassign(name, one, app.who)
         stored = policies.version(name)
     _in_force(stored, tenant, as_json)
 
@@ -173,6 +174,10 @@ def _in_force(stored: PolicyVersion, tenant: str | None, as_json: bool) -> None:
         show_json({"policy": stored.name, "tenant": tenant, **_version(stored)})
     else:
         click.echo(f"version {stored.version} of {stored.name} is in force for {tenant or 'all tenants'}")
+        if tenant is None and stored.name in (*AGREED, "plans"):
+            click.echo(
+                "customers under contract keep what they agreed to until they are told: kurado terms revise", err=True
+            )
 
 
 def _version(stored: PolicyVersion, *, short: bool = False) -> dict[str, Any]:

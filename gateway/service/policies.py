@@ -19,11 +19,11 @@ from typing import Any
 from gateway.domain.acts import Act
 from gateway.domain.calendar import jst_date
 from gateway.domain.contract.policies import AGREED, KINDS, together
-from gateway.domain.contract.records import Contract
+from gateway.domain.contract.records import Agreed, Contract
 from gateway.domain.contract.values import ContractValues
-from gateway.domain.errors import BackendUnavailable, BadRequest, NotFound
+from gateway.domain.errors import ActRefused, BackendUnavailable, BadRequest, NotFound
 from gateway.domain.tenant import Tenant
-from gateway.domain.terms import Plans
+from gateway.domain.terms import Plan, Plans
 from gateway.hooks import PolicyKind
 from gateway.service.unit_of_work import Database, PolicyVersion, Tx
 
@@ -84,10 +84,17 @@ class Policies:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def get(self, name: str, tenant: Tenant | None = None) -> Any:
-        """The parsed document in force for a tenant, or the default.
+        """The parsed document in force for a tenant, or the default. In the price list of a tenant under contract, its
+        plan has the limits and fees that were agreed (REV-01).
 
         NotFound when there is no document of that kind; BadPolicy when the stored one does not parse any more.
         """
+        value = self._in_force_value(name, tenant)
+        contract = self.contract_of(tenant) if tenant and name == "plans" else None
+        agreed = contract.plan_on(jst_date(self._clock())) if contract else None
+        return value if agreed is None else with_agreed(value, agreed)
+
+    def _in_force_value(self, name: str, tenant: Tenant | None) -> Any:
         table = self._current()
         key = (name, tenant.id if tenant else None)
         if key in table.resolved:
@@ -227,6 +234,7 @@ class Policies:
         The text of a version that exists already is not stored again.
         """
         value = self.check(name, text)
+        self._check_free(name, tenant)
         digest = hashlib.sha256(text.encode()).hexdigest()
         now = self._clock()
 
@@ -235,7 +243,7 @@ class Policies:
             same = [one for one in tx.policies.history(name) if one.digest == digest]
             version = same[-1] if same else tx.policies.add(name, digest, who, now, text)
             tx.policies.assign(name, version.version, tenant.id if tenant else None, who, now)
-            tx.acts.append(_act(version, who, now, tenant))
+            tx.acts.append(_act(version, "policy.assigned", who, now, tenant))
             tx.system.bump()
             return version
 
@@ -243,8 +251,32 @@ class Policies:
         self._forget()
         return stored
 
+    def store(self, name: str, text: str, who: str) -> PolicyVersion:
+        """Stores a document without putting it in force. BadPolicy changes nothing."""
+        self.check(name, text)
+        digest, now = hashlib.sha256(text.encode()).hexdigest(), self._clock()
+
+        def work(tx: Tx) -> PolicyVersion:
+            same = [one for one in tx.policies.history(name) if one.digest == digest]
+            if same:
+                return same[-1]
+            version = tx.policies.add(name, digest, who, now, text)
+            tx.acts.append(_act(version, "policy.stored", who, now, None))
+            return version
+
+        return self._db.write(work).result()
+
+    def _check_free(self, name: str, tenant: Tenant | None) -> None:
+        """Whoever is under contract keeps what was agreed to until a revision (REV)."""
+        if tenant is not None and name in (*AGREED, "plans") and self.contract_of(tenant) is not None:
+            rule = "REV-01" if name == "plans" else "REV-02"
+            raise ActRefused(
+                f"{tenant.name} is under contract: other {name} bind it after notice only, kurado terms revise", rule
+            )
+
     def assign(self, name: str, version: int, who: str, tenant: Tenant | None = None) -> PolicyVersion:
         """Puts a stored version in force, for one tenant or as the default."""
+        self._check_free(name, tenant)
         stored = self.version(name, version)
         value = self.check(name, stored.text)
         now = self._clock()
@@ -253,16 +285,17 @@ class Policies:
             _check_plans_in_use(tx, value, tenant)
             tx.policies.assign(name, version, tenant.id if tenant else None, who, now)
             if (stored := tx.policies.get(name, version)) is not None:
-                tx.acts.append(_act(stored, who, now, tenant))
+                tx.acts.append(_act(stored, "policy.assigned", who, now, tenant))
             tx.system.bump()
 
         self._db.write(work).result()
         self._forget()
         return stored
 
-    def unassign(self, name: str, tenant: Tenant) -> None:
+    def unassign(self, name: str, tenant: Tenant, who: str) -> None:
         """Gives a tenant the default again."""
         self._kind(name)
+        now = self._clock()
 
         def work(tx: Tx) -> None:
             default = {one: version for one, owner, version in tx.policies.assignments() if owner is None}[name]
@@ -270,6 +303,7 @@ class Policies:
             assert stored is not None
             _check_plans_in_use(tx, self.check(name, stored.text), tenant)
             tx.policies.unassign(name, tenant.id)
+            tx.acts.append(_act(stored, "policy.unassigned", who, now, tenant))
             tx.system.bump()
 
         self._db.write(work).result()
@@ -307,11 +341,24 @@ class Policies:
         return kind
 
 
-def _act(version: PolicyVersion, who: str, now: int, tenant: Tenant | None) -> Act:
+def with_agreed(plans: Plans, agreed: Agreed) -> Plans:
+    """A price list in which the plan of a customer is as agreed."""
+    listed = plans.plans.get(agreed.plan) or Plan(agreed.plan, agreed.plan, None, None, (), 0, 0)
+    own = replace(
+        listed,
+        capacity_bytes=agreed.capacity,
+        features=agreed.features,
+        capacity_fee=agreed.capacity_fee,
+        option_fee=agreed.option_fee,
+    )
+    return replace(plans, plans={**plans.plans, agreed.plan: own})
+
+
+def _act(version: PolicyVersion, kind: str, who: str, now: int, tenant: Tenant | None) -> Act:
     """For the audit log: which document came into force, for whom."""
     data = {"version": version.version, "digest": version.digest}
     subject, owner = f"policy:{version.name}", tenant.id if tenant else 0
-    return Act(subject, "policy.assigned", now, who, "operator", "REV-01", owner, data=data)
+    return Act(subject, kind, now, who, "operator", "REV-01", owner, data=data)
 
 
 def _seed(tx: Tx, name: str, text: str, now: int) -> None:

@@ -107,7 +107,7 @@ def test_a_tenant_may_have_its_own_version_and_get_the_default_back(space: Space
     assert capacity(policies, space) == 5
     assert policies.get("plans", other.tenant).get("standard").capacity_bytes == default
     assert policies.version("plans", tenant=space.caller.tenant).version == 2
-    policies.unassign("plans", space.caller.tenant)
+    policies.unassign("plans", space.caller.tenant, "ann")
     assert capacity(policies, space) == default
 
 
@@ -135,7 +135,7 @@ def test_a_price_list_without_a_plan_in_use_is_taken_when_its_tenants_have_anoth
     policies.assign("plans", 1, "ann", space.caller.tenant)
     policies.apply("plans", without, "ann")
     with pytest.raises(BadPolicy, match="'studio'"):
-        policies.unassign("plans", space.caller.tenant)
+        policies.unassign("plans", space.caller.tenant, "ann")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ the day that is asked about, and is never stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 
@@ -86,6 +86,9 @@ class Contract:
     """(last day, function) of functions that the provider discontinued for all (DSC-04)."""
     reminders: frozenset[tuple[str, int]] = frozenset()
     """(ISO day of the deadline, days before it) of the reminders that were given (TERM-08)."""
+    agreements: Mapping[str, int] = field(default_factory=dict)
+    """What the terms let a written agreement say (SVC-02): ``payment`` → days after the period's start on which its
+    invoice is due (FEE-03), ``notices`` → notices of every kind work on arrival (NTC-04)."""
     follows: str = ""
     """The contract in whose place this one came (CHG-07)."""
     discontinued_on: date | None = None
@@ -363,6 +366,10 @@ _STEPS: Mapping[str, Callable[[Contract, Act], Contract]] = {
     "contract.start_notified": _notified,
     "contract.start_notice_arrived": lambda contract, act: replace(contract, notice_arrived_at=act.data["arrived_at"]),
     "contract.plan_changed": _changed,
+    "contract.renewal_agreed": lambda contract, _: replace(contract, offers=()),
+    "contract.agreed_in_writing": lambda contract, act: replace(
+        contract, agreements={**contract.agreements, act.data["about"]: act.data.get("days", 0)}
+    ),
     "contract.revision_told": _revision_told,
     "contract.reminded": _reminded,
     "contract.function_discontinued": lambda contract, act: replace(

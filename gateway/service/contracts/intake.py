@@ -15,7 +15,7 @@ from gateway.domain.errors import ActRefused, AlreadyExists, BadRequest
 from gateway.domain.tenant import Role, check_tenant_name
 from gateway.domain.terms import Plan, Plans
 from gateway.service.accounts import Accounts
-from gateway.service.contracts.book import Actor, ContractBook, Decision, check_actor, require
+from gateway.service.contracts.book import Actor, ContractBook, Decision, check_actor, found, require
 from gateway.service.policies import Policies
 from gateway.service.unit_of_work import Tx
 
@@ -26,7 +26,8 @@ _CUSTOMER = ("name", "address", "contact", "email")
 @dataclass(frozen=True, slots=True)
 class Application:
     """APP-01. ``customer`` has name, address, contact, email. ``terms_version`` and ``privacy_version`` are what was
-    agreed to, ``privacy_agreed_at`` when (APP-02)."""
+    agreed to, ``privacy_agreed_at`` when (APP-02). ``follows`` is the contract in whose place this one is to come: a
+    lower plan is a new contract (CHG-07)."""
 
     customer: Mapping[str, str]
     plan: str
@@ -36,6 +37,7 @@ class Application:
     terms_version: str = ""
     privacy_version: str = ""
     privacy_agreed_at: int | None = None
+    follows: str = ""
 
 
 class Intake:
@@ -65,6 +67,8 @@ class Intake:
             now = self._book.clock()
             if tx.acts.of_subject(PREFIX + name):
                 raise AlreadyExists(f"there is an application {name!r} already; a new one is a new contract (CHG-07)")
+            if application.follows:
+                found(tx, application.follows)
             digest = tx.documents.put_customer(name, application.customer, now)
             data = {
                 "route": str(route),
@@ -75,6 +79,7 @@ class Intake:
                 "privacy_version": application.privacy_version,
                 "privacy_agreed_at": application.privacy_agreed_at,
                 "customer": digest,
+                "follows": application.follows,
             }
             subject, role = PREFIX + name, str(actor.role)
             act = Act(subject, "contract.applied", now, actor.name, role, "APP-01", after="applied", data=data)

@@ -29,7 +29,7 @@ class Papers:
         self._policies = policies
 
     def request_change(
-        self, name: str, actor: Actor, paper: Paper, *, plan: str, requested_on: date, change_fee: int = 0
+        self, name: str, actor: Actor, paper: Paper, *, plan: str, requested_on: date, change_fee: int | None = None
     ) -> Contract:
         """A change of the plan (CHG-01). One asked for too early is moved to receipt + 10 days; the new limits count
         from 00:00 JST of that day. ActRefused CHG-05 for a lower plan, CHG-08 after a notice of cancellation."""
@@ -41,15 +41,17 @@ class Papers:
             terms = _started(contract, now, self._book)
             current = contract.plan_on(date.max)
             assert current is not None
+            values = self._book.values(contract, now)
+            fee = values.change_fee if change_fee is None else change_fee
             granted = plan_change(
                 terms.calendar,
                 current.limits,
                 new.limits,
                 received,
                 requested_on,
-                change_fee,
-                cancellation_pending=contract.is_ending(jst_date(now), self._book.values(contract, now)),
-                values=self._book.values(contract, now),
+                fee,
+                cancellation_pending=contract.is_ending(jst_date(now), values),
+                values=values,
             )
             if granted.refusal == "CONTRACT_ENDING":
                 raise ActRefused("a notice of cancellation is on file: no change is accepted any more", "CHG-08")
@@ -66,7 +68,7 @@ class Papers:
                 "effective_on": granted.effective_on.isoformat(),
                 "billed_from": granted.billed_from.isoformat(),
                 "initial_fee_difference": granted.initial_fee_difference,
-                "change_fee": change_fee,
+                "change_fee": fee,
             }
             return Decision("contract.plan_changed", "CHG-01", data=data)
 
@@ -109,15 +111,13 @@ class Papers:
         return self._book.act(name, actor, decide)
 
     def renew(self, name: str, actor: Actor, paper: Paper) -> Contract:
-        """A renewal application of a referral contract, received in the term that it renews (TERM-07)."""
+        """A renewal application of a referral contract, received in the term that it renews (TERM-07); for others the
+        new agreement after an offer against renewal, which then stops nothing any more (TERM-05)."""
         received = jst_date(paper.received_at)
 
         def decide(contract: Contract, now: int) -> Decision:
-            require(
-                contract.route is Channel.REFERRAL,
-                "only a contract through a referral shop needs an application; others renew by themselves (TERM-03)",
-                "TERM-07",
-            )
+            if contract.route is not Channel.REFERRAL:
+                return _agree_anew(contract, now, self._book, received)
             status = _started(contract, now, self._book).status(received, contract.offers, contract.applications)
             require(
                 status.state is TermState.ACTIVE,
@@ -147,6 +147,21 @@ class Papers:
             return Decision("contract.cancelled", "END-01", data=data)
 
         return self._book.act(name, actor, decide, party_act="cancellation", paper=paper, paper_kind="cancellation")
+
+    def agree_in_writing(self, name: str, actor: Actor, paper: Paper, about: str, days: int = 0) -> Contract:
+        """A side agreement. Only what the terms themselves give way to is taken: ``payment`` terms of a quotation, due
+        ``days`` after the period's start (6③), and how ``notices`` work (15). ActRefused SVC-02 for all else."""
+
+        def decide(_contract: Contract, _now: int) -> Decision:
+            require(
+                about in ("payment", "notices"),
+                f"the terms outrank an arrangement on {about}: they give way on payment and notices only (D-04)",
+                "SVC-02",
+            )
+            require(0 <= days <= 366, "payment is due 0 to 366 days after the start of the period", "FEE-03")
+            return Decision("contract.agreed_in_writing", "SVC-02", data={"about": about, "days": days})
+
+        return self._book.act(name, actor, decide, paper=paper, paper_kind="correspondence")
 
     def lump_sum_paid(self, name: str, actor: Actor, paid_on: date) -> Contract:
         """The lump sum of an early cancellation was paid on a day (END-03, END-04)."""
@@ -186,6 +201,16 @@ def _started(contract: Contract, now: int, book: ContractBook) -> ContractTerms:
     state = contract.state(now, book.values(contract, now))
     require(state not in ("ended", "terminated", "stopped"), f"the contract is {state}", "END-07")
     return terms
+
+
+def _agree_anew(contract: Contract, now: int, book: ContractBook, received: date) -> Decision:
+    _started(contract, now, book)
+    require(
+        bool(contract.offers),
+        "only a contract through a referral shop needs an application; others renew by themselves (TERM-03)",
+        "TERM-07",
+    )
+    return Decision("contract.renewal_agreed", "TERM-05", data={"received_on": received.isoformat()})
 
 
 def _direct_terms(contract: Contract) -> None:

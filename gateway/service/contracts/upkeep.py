@@ -1,16 +1,20 @@
-"""What falls due by the calendar: granted plans come into force, data is erased after its retention (CHG-01, D-53)."""
+"""What falls due by the calendar: granted plans and revisions come into force, deadlines are reminded of, data is
+erased after its retention (CHG-01, REV, TERM-08, D-53)."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import date, timedelta
 
 from gateway.domain.calendar import jst_date
+from gateway.domain.contract.deadlines import next_deadline
 from gateway.domain.contract.records import Contract, ended_on, erasable_from
 from gateway.domain.errors import NotFound
 from gateway.domain.tenant import Tenant, TenantState
 from gateway.service.accounts import Accounts
 from gateway.service.contracts.book import SYSTEM, ContractBook, Decision
+from gateway.service.contracts.revisions import Revisions
 
 log = logging.getLogger("kurado.contracts")
 
@@ -18,18 +22,49 @@ log = logging.getLogger("kurado.contracts")
 class Upkeep:
     """``contracts`` gives all contracts as they are now."""
 
-    def __init__(self, book: ContractBook, accounts: Accounts, contracts: Callable[[], list[Contract]]) -> None:
+    def __init__(
+        self, book: ContractBook, accounts: Accounts, revisions: Revisions, contracts: Callable[[], list[Contract]]
+    ) -> None:
         self._book = book
+        self._revisions = revisions
+        self._looked_at: dict[str, tuple[Contract, date]] = {}
         self._accounts = accounts
         self._contracts = contracts
 
     def run(self) -> bool:
         """Does what is due; returns whether it did anything. Each step may be done again without harm."""
+        contracts = self._contracts()
         done = False
-        for contract in self._contracts():
+        for contract in contracts:
             if contract.tenant_id and not contract.erased:
-                done = self._plan(contract) or self._erase(contract) or done
-        return done
+                done = self._plan(contract) or self._remind(contract) or self._erase(contract) or done
+        done = self._revisions.extend_due(contracts, SYSTEM) or done
+        return self._revisions.apply_due(SYSTEM) or done
+
+    def _remind(self, contract: Contract) -> bool:
+        """One reminder for each of the days that the terms name before a deadline, the nearest where several passed."""
+        now = self._book.clock()
+        today = jst_date(now)
+        if self._looked_at.get(contract.name) == (contract, today):
+            return False
+        self._looked_at[contract.name] = (contract, today)
+        values = self._book.values(contract, now)
+        deadline = next_deadline(contract, today, values)
+        if deadline is None or contract.state(now, values) not in ("active", "suspended"):
+            return False
+        reached = [lead for lead in values.reminder_lead_days if deadline.by - timedelta(days=lead) <= today]
+        if not reached or (deadline.by.isoformat(), min(reached)) in contract.reminders:
+            return False
+        data = {
+            "deadline": deadline.kind,
+            "by": deadline.by.isoformat(),
+            "last_day": deadline.last_day.isoformat(),
+            "lead_days": min(reached),
+        }
+        self._book.act(
+            contract.name, SYSTEM, lambda _contract, _now: Decision("contract.reminded", "TERM-08", data=data)
+        )
+        return True
 
     def _plan(self, contract: Contract) -> bool:
         plan = contract.plan_on(jst_date(self._book.clock()))
