@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tenant": ("tenants", "Add, show, suspend and remove tenants."),
     "contract": ("contracts", "Contracts from application to end: acts, papers, status."),
     "plan": ("plans", "Plans of the price list."),
+    "billing": ("billing", "Close billing periods, issue and collect invoices, export."),
+    "invoice": ("invoices", "Invoices: show, pay, assign, correct."),
     "maintenance": ("windows", "Maintenance windows: announce, extend, close."),
     "interruption": ("windows", "Interruptions of the service."),
     "incident": ("incidents", "Outages, lost data, security failures: from recognition to cause."),

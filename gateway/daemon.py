@@ -32,6 +32,7 @@ from gateway.service.attests import Attests
 from gateway.service.audit import Audit
 from gateway.service.breakglass import BreakGlassService
 from gateway.service.claims import Claims
+from gateway.service.billing import open_billing
 from gateway.service.contracts import contract_services
 from gateway.service.directory import Directory
 from gateway.service.fsck import Fsck
@@ -169,6 +170,8 @@ def _services(
 
     def is_enforced() -> bool:
         return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
+    usage = UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id))
+
 
     def keeps_regular() -> bool:
         return any(getattr(plugin.impl, "keeps_regular", False) for plugin in host.plugins)
@@ -196,7 +199,7 @@ def _services(
         sweeper=sweeper,
         health=Health(db, store, host, outbox, clock, staging, durable=config.durability == "full"),
         fsck=Fsck(db, store, sweeper, space.settling, clock),
-        usage=UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id)),
+        usage=usage,
         snapshots=Snapshots(db, clock),
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
         standings=standings,
@@ -205,6 +208,7 @@ def _services(
         windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
         takedowns=TakedownService(db, space.settling, standings, is_enforced),
         breakglass=BreakGlassService(db, store, clock),
+        billing=open_billing(db, clock, policies, usage, standings, host.exporters),
         audit=Audit(db, clock),
         incidents=incidents,
         attests=attests,

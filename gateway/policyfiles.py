@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.config import ConfigError
 from gateway.domain.contract.policies import KINDS, parser
+from gateway.domain.issuer import parse_issuer
 from gateway.domain.terms import parse_plans
 from gateway.hooks import PolicyKind
 from gateway.service.policies import BadPolicy, Policies
@@ -16,7 +17,11 @@ from gateway.yamlfile import load_yaml
 
 PACKAGE = "policies"
 SUFFIX = ".yaml"
-CORE_KINDS = {"plans": PolicyKind("plans", parse_plans), **{name: PolicyKind(name, parser(name)) for name in KINDS}}
+CORE_KINDS = {
+    "plans": PolicyKind("plans", parse_plans),
+    "issuer": PolicyKind("issuer", parse_issuer),
+    **{name: PolicyKind(name, parser(name)) for name in KINDS},
+}
 
 
 def open_policies(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway.domain.collecting import CannotExport
+from gateway.domain.collecting import CannotExport, Collects
 from gateway.hooks import Exporter
 
 T = TypeVar("T")
@@ -14,9 +14,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class CollectionExporter(Exporter):
-    """An exporter whose format has a result file (``gateway.domain.collecting.ReadsResults``)."""
+    """An exporter whose format has a result file (``gateway.domain.collecting.ReadsResults``), and what it collects."""
 
     read_results: Callable[[bytes, Any], Sequence[Any]]
+    collects: Collects
 
 
 def wanted(value: object, kind: type[T], format_: str) -> T:

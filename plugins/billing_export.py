@@ -11,16 +11,11 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
-from pathlib import Path
 from typing import Any
-
-import click
 
 from gateway.domain.calendar import format_time
 from gateway.hooks import Exporter, PluginContext, hookimpl
 from plugins import _focus
-from plugins._dates import jst_date
 
 COLUMNS = (
     "tenant", "plan", "demo", "period_kind", "period_start", "period_end", "starts_at", "ends_at", "closed", "code",
@@ -51,10 +46,6 @@ class BillingExport:
             Exporter("focus", lambda statements: _focus.render(statements, self._provider)),
         ]
 
-    @hookimpl
-    def register_commands(self, cli: click.Group) -> None:
-        cli.add_command(billing)
-
 
 def render_csv(statements: Sequence[Mapping[str, Any]]) -> bytes:
     """One row a line, with a header; periods by JST dates (both inclusive) and by UTC instants (half-open)."""
@@ -73,49 +64,3 @@ def render_csv(statements: Sequence[Mapping[str, Any]]) -> bytes:
 def render_json(statements: Sequence[Mapping[str, Any]]) -> bytes:
     """The statements as they are, with their days."""
     return (json.dumps(list(statements), ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
-
-
-@click.group()
-def billing() -> None:
-    """Export usage and charges."""
-
-
-@billing.command()
-@click.option(
-    "--period",
-    "day",
-    callback=jst_date,
-    metavar="DATE",
-    required=True,
-    help="Any day of the billing periods to export.",
-)
-@click.option("--format", "format_", default="csv", show_default=True, help="csv, json, focus, or a plugin's.")
-@click.option("--tenant", help="Only this tenant; all unless given.")
-@click.option("-o", "output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; else stdout.")
-@click.pass_obj
-def export(app: Any, day: date, format_: str, tenant: str | None, output: Path | None) -> None:
-    """Export what every tenant used in its billing period that holds a day, and what it costs.
-
-    A closed period gives the same bytes each time. Amounts are JPY without tax, cut once (P-5); demo tenants are listed
-    and billed 0.
-    """
-    exporters: dict[str, Exporter] = app.services.host.exporters()
-    if format_ not in exporters:
-        known = ", ".join(sorted(exporters))
-        raise click.BadParameter(f"there is no format {format_!r}; there are {known}", param_hint="--format")
-    statements = app.services.usage.statements(day, tenant)
-    if not statements:
-        click.echo(f"no tenant has a billing period for {day}: the export is empty", err=True)
-    content = exporters[format_].render(statements)
-    if output is None:
-        click.echo(content, nl=False)
-        return
-    _write(output, content)
-    click.echo(f"{output}: {len(content)} bytes", err=True)
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all: an invoice program may be watching the folder."""
-    part = file.with_name(file.name + ".part")
-    part.write_bytes(content)
-    part.replace(file)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
-from gateway.domain.collecting import CannotExport, Claim, ClaimResult, ClaimState, FileRejected
+from gateway.domain.collecting import CannotExport, Claim, ClaimResult, ClaimState, Collects, FileRejected
 from gateway.domain.contract.privacy import may_disclose
 from gateway.domain.fields import Fields, one_of
 from gateway.hooks import Exporter, PluginContext, hookimpl
@@ -50,6 +50,7 @@ class PaymentAgency:
                 FORMAT,
                 lambda claims: render(wanted(claims, tuple, FORMAT), self._encoding),
                 lambda content, claims: read_results(content, claims, self._encoding),
+                Collects.CLAIMS,
             )
         ]
 

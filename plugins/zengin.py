@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.domain.collecting import (
     CannotExport,
+    Collects,
     Debit,
     DebitCode,
     DebitOrder,
@@ -101,6 +102,7 @@ class Zengin:
                 FORMAT,
                 lambda order: render(wanted(order, DebitOrder, FORMAT), self._client),
                 lambda content, order: read_results(content, order, self._client),
+                Collects.DEBITS,
             )
         ]
 

@@ -65,7 +65,8 @@ class DebitKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Debit:
     """One withdrawal. ``customer_number`` (up to 20 of 0-9, A-Z, -) comes back in the result and is unique in its
-    order; ``holder`` is the depositor's name in kana as the bank has it; ``invoice`` is what it pays."""
+    order; ``holder`` is the depositor's name in kana as the bank has it; ``invoice`` is what it pays, several numbers
+    with spaces between."""
 
     customer_number: str
     invoice: str
@@ -151,6 +152,19 @@ class ClaimResult:
     state: ClaimState
     on: date
     reason: str
+
+
+class Collects(StrEnum):
+    """What an exporter sends out: debits to a bank, or claims to the payment agency."""
+
+    DEBITS = "debits"
+    CLAIMS = "claims"
+
+
+def collects(exporter: object) -> Collects | None:
+    """None for an exporter that collects nothing: it has no ``collects``, or no result file."""
+    kind = getattr(exporter, "collects", None)
+    return Collects(kind) if kind and isinstance(exporter, ReadsResults) else None
 
 
 @runtime_checkable

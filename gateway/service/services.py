@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.service.breakglass import BreakGlassService
     from gateway.service.claims import Claims
     from gateway.service.contracts import ContractServices
+    from gateway.service.billing import BillingServices
     from gateway.service.directory import Directory
     from gateway.service.fsck import Fsck
     from gateway.service.health import Health
@@ -88,6 +89,7 @@ class Services:
     breakglass: BreakGlassService
     audit: Audit
     incidents: Incidents
+    billing: BillingServices
     attests: Attests
     levels: ServiceLevels
     claims: Claims

@@ -8,7 +8,7 @@ Both raise BackendUnavailable when the database cannot be reached or its file wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -420,6 +420,10 @@ class TakedownRepository(Protocol):
     def add(self, takedown: str, tenant_id: int, node_id: int) -> tuple[int, int]:
         """Marks the file, or all files below the collection, that are not marked yet: (bytes, files) of them."""
 
+    def of_kind(self, kind: str) -> list[Act]: ...
+    def latest(self, kind: str, prefix: str) -> Act | None:
+        """The newest act of a kind about a subject with that prefix."""
+
     def lift(self, takedown: str) -> tuple[int, int]:
         """Takes the marks away: (bytes, files) of those that still exist, as they are now."""
 
@@ -444,6 +448,9 @@ class DocumentRepository(Protocol):
 
 class Tx(Protocol):
     """One transaction: the repositories that work in it."""
+    def erase_customer_keys(self, contract: str, keys: Collection[str]) -> None:
+        """Takes these keys out of all versions; each keeps the digest by which acts name it."""
+
 
     tenants: TenantRepository
     users: UserRepository

@@ -132,6 +132,10 @@ class UsageService:
             closed += [(tenant.name, period) for period in self._due(tenant) if self.close(tenant, period)]
         return closed
 
+    def ended(self, tenant: Tenant) -> list[Period]:
+        """Periods that are over and were not closed."""
+        return list(self._due(tenant))
+
     def close(self, tenant: Tenant, period: Period) -> bool:
         """Freezes the statement of a period. False while a live gate or an unbooked event could still add to it."""
         plan, terms = self._prices(tenant)

@@ -67,7 +67,7 @@ def test_raw_usage_is_exported_as_cloud_events(space: Space) -> None:
     assert _export(space, "cloudevents").stdout == result.stdout
 
 
-@pytest.mark.parametrize("format_", ["zengin", "payment_agency", "invoices-csv", "invoices-focus"])
+@pytest.mark.parametrize("format_", ["zengin", "payment_agency"])
 def test_usage_is_not_mistaken_for_what_is_collected(format_: str, space: Space) -> None:
     result = _export(space, format_)
     assert result.exit_code == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +52,15 @@ class Acts:
         sql = f"SELECT {_COLUMNS} FROM acts WHERE subject >= ? AND subject < ? ORDER BY seq"
         return [act for row in self._s.rows(sql, prefix, end) if (act := _act(row)).subject.startswith(prefix)]
 
+    def of_kind(self, kind: str) -> list[Act]:
+        return [_act(row) for row in self._s.rows(f"SELECT {_COLUMNS} FROM acts WHERE kind = ? ORDER BY seq", kind)]
+
+    def latest(self, kind: str, prefix: str) -> Act | None:
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        sql = f"SELECT {_COLUMNS} FROM acts WHERE kind = ? AND subject >= ? AND subject < ? ORDER BY seq DESC LIMIT 1"
+        rows = self._s.rows(sql, kind, prefix, end)
+        return _act(rows[0]) if rows else None
+
     def of_tenant(self, tenant_id: int) -> list[Act]:
         sql = f"SELECT {_COLUMNS} FROM acts WHERE tenant_id = ? ORDER BY seq"
         return [_act(row) for row in self._s.rows(sql, tenant_id)]
@@ -85,6 +94,12 @@ class Documents:
         text = self._s.scalar(sql, contract)
         found: dict[str, str] = json.loads(text) if text else {}
         return found
+
+    def erase_customer_keys(self, contract: str, keys: Collection[str]) -> None:
+        for row in self._s.rows("SELECT version, data FROM customers WHERE contract = ?", contract):
+            data = {key: value for key, value in json.loads(row[1]).items() if key not in keys}
+            text = json.dumps(data, ensure_ascii=False, sort_keys=True)
+            self._s.run("UPDATE customers SET data = ? WHERE contract = ? AND version = ?", text, contract, row[0])
 
     def customer_digest(self, contract: str) -> str:
         sql = "SELECT digest FROM customers WHERE contract = ? ORDER BY version DESC LIMIT 1"

@@ -1,0 +1,52 @@
+"""Money: invoices issued by the calendar of each contract, paid, assigned, corrected, collected by debit or agency.
+
+``ledger`` reads what is known of a contract's money, ``preparing`` makes what would be issued, ``closing`` issues it,
+``payments`` records what becomes of an invoice, ``collecting`` sends orders out and reads results back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.service.billing.closing import Closed, Closing
+from gateway.service.billing.collecting import Collecting
+from gateway.service.billing.ledger import Ledger
+from gateway.service.billing.payments import Invoices
+from gateway.service.policies import Policies
+from gateway.service.standing import Standings
+from gateway.service.unit_of_work import Database
+from gateway.service.usage import UsageService
+
+if TYPE_CHECKING:
+    from gateway.hooks import Exporter
+
+__all__ = ["BillingServices", "Closed", "Closing", "Collecting", "Invoices", "Ledger", "open_billing"]
+
+
+@dataclass(frozen=True)
+class BillingServices:
+    closing: Closing
+    invoices: Invoices
+    collecting: Collecting
+
+    def ledger(self, contract: str) -> Ledger:
+        """All money of a contract. NotFound."""
+        return self.invoices.ledger(contract)
+
+
+def open_billing(
+    db: Database,
+    clock: Callable[[], int],
+    policies: Policies,
+    usage: UsageService,
+    standings: Standings,
+    exporters: Callable[[], Mapping[str, Exporter]],
+) -> BillingServices:
+    """All of it over one database."""
+    return BillingServices(
+        closing=Closing(db, clock, policies, usage, standings),
+        invoices=Invoices(db, clock, standings.forget),
+        collecting=Collecting(db, clock, exporters, standings.forget),
+    )
