@@ -27,6 +27,7 @@ from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service import guards
 from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
+from gateway.service.refused import RefusedData
 from gateway.service.results import Content, Found, Placed
 from gateway.service.settling import Settling
 from gateway.service.trees import BATCH, Erased, Trees
@@ -46,6 +47,7 @@ class Files:
         self._settling = settling
         self._ids = ids
         self._trees = trees
+        self._refused = RefusedData()
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -179,6 +181,7 @@ class Files:
                 raise NotFound("there is nothing at this path")
             check_conditions(tx, caller, now, conditions, at)
             check_locks(tx, caller, now, conditions, [Target(at, membership=True, tree=True)])
+            self._refused.check(tx, caller.tenant, path)
             self._trees.delete(tx, caller, at.node, now)
 
         self._write(caller, work)
@@ -243,6 +246,7 @@ class Files:
             replaced = target.node if target.node and target.node.id != node.id else None
             places.append(Target(target, membership=True, tree=True))
             check_locks(tx, caller, now, conditions, places)
+            self._refused.check(tx, caller.tenant, path, destination)
             return self._move(tx, caller, node, target, replaced, destination[-1], now)
 
         return self._write(caller, work)
@@ -324,6 +328,7 @@ class Files:
         node = self._transferable(source, target, overwrite, keep_name=False)
         check_conditions(tx, caller, now, conditions, source)
         check_locks(tx, caller, now, conditions, [Target(target, membership=target.node is None, tree=True)])
+        self._refused.check(tx, caller.tenant, path, destination)
         return node, target, now
 
     def _copy_over(self, tx: Tx, caller: Caller, node: Node, target: Found, now: int, limits: Limits) -> Placed:

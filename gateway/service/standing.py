@@ -18,8 +18,9 @@ from gateway.domain.contract.records import PREFIX, Contract, after
 from gateway.domain.contract.takedowns import Takedown, Takedowns
 from gateway.domain.contract.values import SEED, ContractValues
 from gateway.domain.contract.windows import Windows
-from gateway.domain.names import Path, name_key
+from gateway.domain.names import Path
 from gateway.domain.tenant import Tenant
+from gateway.service.refused import is_refused
 from gateway.service.unit_of_work import Database, Tx
 
 MAX_AGE = 300  # ms
@@ -121,14 +122,7 @@ class Standings:
         standing = self.takedowns(tenant)
         if not standing:
             return False
-        asked = _keys(path)
-        for refused in self._db.read(lambda tx: [tx.nodes.path_of(one.node_id) for one in standing]):
-            if refused is None:
-                continue
-            root = _keys(refused)
-            if asked[: len(root)] == root or (with_members and root[: len(asked)] == asked):
-                return True
-        return False
+        return self._db.read(lambda tx: is_refused(tx, standing, path, with_members=with_members))
 
     def is_refused_node(self, tenant: Tenant, node_id: int) -> bool:
         """The same for a node, wherever it is."""
@@ -154,7 +148,3 @@ def _newer(tx: Tx, state: State, seq: int) -> State:
                 if changed.tenant_id:
                     of_tenant[changed.tenant_id] = changed
     return State(seq, contracts, of_tenant, windows, takedowns)
-
-
-def _keys(path: Path) -> Path:
-    return tuple(name_key(segment) for segment in path)

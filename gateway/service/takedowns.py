@@ -15,6 +15,7 @@ from gateway.domain.tenant import Tenant
 from gateway.service.accounts import operator_caller
 from gateway.service.contracts.book import Actor, require
 from gateway.service.guards import find
+from gateway.service.refused import fold
 from gateway.service.settling import Settling
 from gateway.service.standing import Standings
 from gateway.service.unit_of_work import Database, Tx
@@ -54,7 +55,7 @@ class TakedownService:
             node = find(tx, caller, path).node
             if node is None:
                 raise NotFound("there is nothing at this path")
-            known = _fold(tx)
+            known = fold(tx)
             is_refused = any(one.node_id == node.id for one in known.standing(tenant.id))
             require(not is_refused, "it is taken down already", "TKD-01")
             name = f"T{len(known.all) + 1}"
@@ -77,7 +78,7 @@ class TakedownService:
 
         def work(tx: Tx) -> Takedown:
             now = self._settling.clock()
-            known = _fold(tx)
+            known = fold(tx)
             one = known.all.get(name)
             if one is None:
                 raise NotFound(f"there is no takedown {name!r}")
@@ -110,10 +111,3 @@ class TakedownService:
 def _unchanged(node: Node) -> dict[str, object]:
     """An event that changes no property: it carries the new usage to meter and replica."""
     return {"node_id": node.id, "props": dict(node.props), "modified_at": node.modified_at, "mtime": None}
-
-
-def _fold(tx: Tx) -> Takedowns:
-    takedowns = Takedowns()
-    for act in tx.acts.of_prefix(PREFIX):
-        takedowns = takedowns.after(act)
-    return takedowns

@@ -139,6 +139,54 @@ def test_an_upload_under_way_does_not_get_past_a_takedown(space: Space) -> None:
     assert space.used() == (0, 0)
 
 
+@pytest.mark.parametrize("use", ["copy", "move", "delete", "copy over it", "move over it"])
+@pytest.mark.parametrize("refused_path", ["top", "top/bad", "top/bad/a"])
+def test_no_change_that_was_let_in_overtakes_a_takedown(
+    space: Space, use: str, refused_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space.mkcol("top")
+    space.mkcol("top/bad")
+    space.put("top/bad/a", b"1")
+    space.put("free", b"2")
+    files, check = space.services.files, space.services.host.check
+
+    def then_it_is_taken_down(hook: str, **arguments: Any) -> None:
+        check(hook, **arguments)
+        if hook == "check_change":
+            take_down(space, refused_path)
+
+    monkeypatch.setattr(files._host, "check", then_it_is_taken_down)
+    with pytest.raises(TakenDown):
+        uses(space, ("top", "bad"))[use]()
+    assert sorted(space.names()) == ["free", "top/"]
+    assert space.names("top") == ["bad/"]
+    assert space.used() == (1, 1)
+
+
+def test_a_large_copy_that_began_before_a_takedown_is_not_attached_after_it(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.files.BATCH", 2)
+    space.mkcol("top")
+    for name in "abc":
+        space.put(f"top/{name}", b"1")
+    trees = space.services.trees
+    copy_hidden = trees.copy_hidden
+
+    def slowly(*arguments: Any) -> Any:
+        root = copy_hidden(*arguments)
+        take_down(space, "top/b")
+        return root
+
+    monkeypatch.setattr(trees, "copy_hidden", slowly)
+    with pytest.raises(TakenDown):
+        space.services.files.copy(space.caller, ("top",), ("copy",))
+    while trees.erase_detached():
+        pass
+    assert space.names() == ["top/"]
+    assert space.used() == (2, 2)
+
+
 @pytest.mark.parametrize("item", [1, 8])
 def test_data_is_refused_on_items_2_to_7_only(space: Space, item: int) -> None:
     space.put("a", b"1")
