@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "import": ("imports", "Bring an existing folder into a tenant's space."),
     "policy": ("policies", "Price list, terms, content rules: check, apply, assign."),
     "terms": ("terms", "The terms of service as executable rules."),
+    "explain": ("explain", "The rule, clause and figures behind an invoice line, a refusal, an act."),
     "refusals": ("refusals", "What was refused, by which rule."),
     "hold": ("holds", "Content that waits for a verdict: list, release, reject it."),
     "lock": ("locks", "WebDAV locks: list and break them."),

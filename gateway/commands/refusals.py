@@ -23,13 +23,14 @@ def refusals() -> None:
 @json_option
 @click.pass_obj
 def list_(app: Application, tenant: str | None, limit: int, as_json: bool) -> None:
-    """Show the latest refusals, newest first. Names of files are masked (PRV-06)."""
+    """Show the latest refusals, newest first. Names of files are masked (PRV-06); `kurado explain` takes the number."""
     accounts = app.services.accounts
     wanted = accounts.tenant(tenant).id if tenant else None
     names = {one.id: one.name for one in accounts.tenants()}
     rows = []
     for one in app.services.refusals.recent(wanted, limit):
         row = {
+            "refusal": one.id,
             "at": iso(one.at),
             "tenant": names.get(one.tenant_id, f"removed {one.tenant_id:x}"),
             "user": one.user,

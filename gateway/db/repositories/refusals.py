@@ -21,6 +21,10 @@ class Refusals:
         marks = ", ".join("?" * (2 + len(texts)))
         self._s.run(f"INSERT INTO refusals ({_COLUMNS}) VALUES ({marks})", refusal.tenant_id, refusal.at, *texts)
 
+    def get(self, number: int) -> Refusal | None:
+        row = self._s.row(f"SELECT {_COLUMNS}, id FROM refusals WHERE id = ?", number)
+        return Refusal(*row) if row else None
+
     def recent(self, tenant_id: int | None, limit: int) -> list[Refusal]:
         """The newest first."""
         if tenant_id is None:

@@ -20,6 +20,7 @@ from gateway.service.contracts.powers import Powers
 from gateway.service.contracts.revisions import Revisions
 from gateway.service.contracts.transfers import Transfers
 from gateway.service.contracts.upkeep import Upkeep
+from gateway.service.explaining import Explaining
 from gateway.service.policies import Policies
 from gateway.service.standing import Standings
 from gateway.service.unit_of_work import Database
@@ -50,6 +51,7 @@ class ContractServices:
     discontinuing: DiscontinuingService
     transfers: Transfers
     upkeep: Upkeep
+    explaining: Explaining
 
 
 def contract_services(
@@ -73,4 +75,5 @@ def contract_services(
         discontinuing=DiscontinuingService(book),
         transfers=Transfers(book),
         upkeep=Upkeep(book, accounts, revisions, standings.contracts),
+        explaining=Explaining(db, policies),
     )

@@ -57,7 +57,7 @@ class Transfers:
             self._book.db.write(lambda tx: _record(tx, name, "told", actor, now, data, known.tenant_id)).result()
 
     def carry_out(self, name: str, actor: Actor) -> Transfer:
-        """The place has passed on. ActRefused XFR-01 before its day, and while a customer was not told the day before."""
+        """The place has passed on. ActRefused XFR-01 before its day, and while a customer was not told before it."""
         one, now = self._get(name), self._book.clock()
         require(one.done_at is None, "it is carried out already", "XFR-01")
         require(jst_date(now) >= one.effective_on, f"it takes place on {one.effective_on}", "XFR-01")
