@@ -350,6 +350,7 @@ def with_agreed(plans: Plans, agreed: Agreed) -> Plans:
         features=agreed.features,
         capacity_fee=agreed.capacity_fee,
         option_fee=agreed.option_fee,
+        prices=listed.prices if agreed.prices is None else agreed.prices,
     )
     return replace(plans, plans={**plans.plans, agreed.plan: own})
 

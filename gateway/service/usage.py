@@ -19,7 +19,8 @@ from gateway.domain.contract.records import Contract, ended_on
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.errors import NotFound
 from gateway.domain.tenant import Tenant, TenantState
-from gateway.domain.terms import Plan
+from gateway.domain.terms import Plan, Plans
+from gateway.service.policies import with_agreed
 from gateway.service.unit_of_work import Database, HourUsage, Tx
 
 HOUR = 3_600_000
@@ -90,7 +91,7 @@ class UsageService:
         last = self._last_day(tenant)
         if last is not None and period.start > last:
             raise NotFound(f"{tenant.name} was removed on {last}")
-        plan, terms = self._prices(tenant)
+        plan, terms = self._prices(tenant, period)
         return self._db.read(lambda tx: self._statement(tx, tenant, period, plan, terms))
 
     def statements(self, day: date, tenant_name: str | None = None) -> list[Mapping[str, Any]]:
@@ -138,7 +139,7 @@ class UsageService:
 
     def close(self, tenant: Tenant, period: Period) -> bool:
         """Freezes the statement of a period. False while a live gate or an unbooked event could still add to it."""
-        plan, terms = self._prices(tenant)
+        plan, terms = self._prices(tenant, period)
 
         def work(tx: Tx) -> bool:
             now = self._clock()
@@ -243,8 +244,14 @@ class UsageService:
         found = self._db.read(lambda tx: [tx.tenants.by_id(tenant_id) for tenant_id in tx.usage.metered()])
         return sorted((tenant for tenant in found if tenant is not None), key=lambda tenant: tenant.name)
 
-    def _prices(self, tenant: Tenant) -> tuple[Plan, ContractValues]:
-        return self._policies.get("plans", tenant).get(tenant.plan), self._policies.values(tenant)
+    def _prices(self, tenant: Tenant, period: Period) -> tuple[Plan, ContractValues]:
+        """Under contract: the plan that is billed in the period, as it was agreed (CHG-03, REV-01)."""
+        values, contract = self._policies.values(tenant), self._contract_of(tenant)
+        plans: Plans = self._policies.get("plans", tenant)
+        if contract is None or contract.agreed is None:
+            return plans.get(tenant.plan), values
+        billed = contract.billed_plan(period.start)
+        return with_agreed(plans, billed).get(billed.plan), values
 
 
 def regular_month(day: date, start_day: int) -> Period:

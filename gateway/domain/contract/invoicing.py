@@ -165,9 +165,12 @@ def _initial_line(account: Account, fees: PlanFees) -> Line:
 
 
 def _change_lines(account: Account, history: FeeHistory, numbers: Sequence[int]) -> Iterator[Line]:
-    """CHG-03, CHG-04: for each change the difference of the initial fees and the change fee."""
+    """CHG-03, CHG-04: for each change the difference of the initial fees and the change fee. A price that the provider
+    revised is no change of the customer's (REV-01)."""
     for n in numbers:
         new, values = history.upgrades[n], account.terms.values
+        if new.revised:
+            continue
         old_fee, new_fee = history.before(n).initial(values), new.fees.initial(values)
         figures = {"effective_on": new.effective_on.isoformat(), "initial_fee_before": old_fee, "initial_fee": new_fee}
         yield Line("initial_fee_difference", max(0, new_fee - old_fee), "CHG-03", figures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -11,17 +11,20 @@ from gateway.domain.contract.access import Window
 from gateway.domain.contract.fees import PlanLimits
 from gateway.domain.contract.notices import Revision
 from gateway.domain.contract.values import PlanFees
+from gateway.domain.terms import Price
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A plan at the conditions under which it was agreed. ``capacity`` in bytes, None is unlimited."""
+    """A plan at the conditions under which it was agreed. ``capacity`` in bytes, None is unlimited; ``prices`` of
+    usage, None: those of the price list."""
 
     plan: str
     capacity_fee: int
     option_fee: int
     capacity: int | None
     features: tuple[str, ...] = ()
+    prices: tuple[Price, ...] | None = None
 
     @property
     def fees(self) -> PlanFees:
@@ -95,15 +98,17 @@ class Bound:
 def agreed_from(data: Mapping[str, Any]) -> Agreed:
     """The inverse of :func:`agreed_data`."""
     features = tuple(data["features"])
-    return Agreed(data["plan"], data["capacity_fee"], data["option_fee"], data["capacity"], features)
+    prices = tuple(Price(**one) for one in data["prices"]) if "prices" in data else None
+    return Agreed(data["plan"], data["capacity_fee"], data["option_fee"], data["capacity"], features, prices)
 
 
 def agreed_data(agreed: Agreed) -> dict[str, Any]:
     """For the data of an act: the conditions stand there, whatever the price list says later (REV-01)."""
-    return {
+    data = {
         "plan": agreed.plan,
         "capacity_fee": agreed.capacity_fee,
         "option_fee": agreed.option_fee,
         "capacity": agreed.capacity,
         "features": list(agreed.features),
     }
+    return data if agreed.prices is None else {**data, "prices": [asdict(one) for one in agreed.prices]}

@@ -143,6 +143,15 @@ class Contract:
             current = found[-1].agreed if found else current
         return found
 
+    def billed_plan(self, start: date) -> Agreed:
+        """The plan that is billed in the period that starts on a day (CHG-03, REV-01)."""
+        assert self.agreed is not None
+        current = self.agreed
+        for one in self.plans():
+            if one.effective_on <= start if one.revised else one.effective_on < start:
+                current = one.agreed
+        return current
+
     def plan_on(self, day: date) -> Agreed | None:
         """The plan whose limits count on a day, without the functions that are discontinued by then (DSC-04)."""
         current = self.agreed

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.domain.acts import Act
 from gateway.domain.calendar import jst_date
 from gateway.domain.contract import records
-from gateway.domain.contract.records import Agreed, Contract
+from gateway.domain.contract.records import Contract
 from gateway.domain.errors import NotFound
 from gateway.domain.invoice_records import PREFIX, Correction, InvoiceRecord, fold
 from gateway.service.unit_of_work import Tx
@@ -59,15 +59,6 @@ class Ledger:
         done = {act for one in self.invoices for act in one.corrected}
         found = [(one, each) for one in self.invoices for each in one.corrections if each.act not in done]
         yield from sorted(found, key=lambda pair: pair[1].act)
-
-    def plan_of(self, start: date) -> Agreed:
-        """The plan that is billed in the month that starts on a day (CHG-03)."""
-        assert self.contract.agreed is not None
-        current = self.contract.agreed
-        for change in sorted(self.contract.changes, key=lambda one: one.effective_on):
-            if change.effective_on < start:
-                current = change.agreed
-        return current
 
 
 def ledger_of(tx: Tx, name: str) -> Ledger:

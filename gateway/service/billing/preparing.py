@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -117,6 +117,9 @@ class Preparation:
     ) -> Prepared:
         name, start = self._ledger.contract.name, draft.period.start if draft.period else draft.dated
         extra, usage_of, corrected = waiting.take(draft.dated, tax_rate(self._account.tax_rates, draft.dated))
+        if kind is not Kind.CLOSING:
+            days = self._ledger.contract.agreements.get("payment", 0)
+            draft = replace(draft, due=draft.due + timedelta(days=days))
         before = [one.amount for one in left]
         more = sum(line.amount for line in extra if line.rate is not None)
         invoice = completed(self._account, draft, left, more)
@@ -141,7 +144,7 @@ class Preparation:
         return Prepared(document, kind, rule, used, usage_of, corrected)
 
     def _plan_name(self, start: date) -> str:
-        plan = self._ledger.plan_of(start).plan
+        plan = self._ledger.contract.billed_plan(start).plan
         return self._plan_names.get(plan, plan)
 
     # -- usage and corrections ----------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ class Intake:
 
 def agreed(plan: Plan) -> Agreed:
     """A plan of the price list at its conditions of now."""
-    return Agreed(plan.id, plan.capacity_fee, plan.option_fee, plan.capacity_bytes, plan.features)
+    return Agreed(plan.id, plan.capacity_fee, plan.option_fee, plan.capacity_bytes, plan.features, plan.prices)
 
 
 def _check_arrival(sent_at: int, arrived_at: int | None) -> None:
