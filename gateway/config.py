@@ -29,6 +29,7 @@ _S3 = ("region", "domain")
 _TLS = ("cert", "key")
 _MASTER_KEY = ("file", "env", "command")
 _LOG = ("requests", "level")
+_INCIDENTS = ("recognise", "after")
 _HTTP = (
     "hostnames",
     "allow_plain_login",
@@ -45,6 +46,7 @@ LEAVES: tuple[tuple[str, ...], ...] = (
     *(("listen", "tls", key) for key in _TLS),
     *(("http", key) for key in _HTTP),
     *(("log", key) for key in _LOG),
+    *(("incidents", key) for key in _INCIDENTS),
     *(("s3", key) for key in _S3),
     *(("master_key", key) for key in _MASTER_KEY),
 )
@@ -150,6 +152,15 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentConfig:
+    """``recognise``: whether an operator confirms what the checks find, or they count as ``automatic`` recognition
+    (SLA-AV-02). ``after``: how long a fault must last to be drafted, in seconds."""
+
+    recognise: str = "operator"
+    after: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """``file`` is None only when everything came from the environment. ``database`` is an SQLAlchemy URL."""
 
@@ -167,6 +178,7 @@ class Config:
     durability: str = "full"
     mail: MailConfig = field(default_factory=MailConfig)
     board: BoardConfig = field(default_factory=BoardConfig)
+    incidents: IncidentConfig = IncidentConfig()
     contracts: str = "optional"
     """``required``: only tenants under contract and demo tenants are served (SVC-01)."""
     s3: S3Config = S3Config()
@@ -225,6 +237,7 @@ def _config(top: Fields, file: Path) -> Config:
         policies=top.take("policies", lambda value: folder / Path(text(value)).expanduser(), folder / "policies"),
         http=_http(top.section("http")),
         log=_log(top.section("log")),
+        incidents=_incidents(top.section("incidents")),
         demo=top.take("demo", boolean, False),
         durability=top.take("durability", one_of("full", "relaxed"), "full"),
         contracts=top.take("contracts", one_of("optional", "required"), "optional"),
@@ -329,6 +342,16 @@ def _http(fields: Fields) -> HttpConfig:
     )
     fields.done()
     return http
+
+
+def _incidents(fields: Fields) -> IncidentConfig:
+    default = IncidentConfig()
+    incidents = IncidentConfig(
+        recognise=fields.take("recognise", one_of("operator", "automatic"), default.recognise),
+        after=fields.take("after", parse_duration, default.after),
+    )
+    fields.done()
+    return incidents
 
 
 def _networks(value: object) -> tuple[str, ...]:

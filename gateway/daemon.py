@@ -30,10 +30,12 @@ from gateway.policyfiles import open_policies
 from gateway.service.accounts import Accounts
 from gateway.service.attests import Attests
 from gateway.service.audit import Audit
+from gateway.service.backups import Backups
 from gateway.service.breakglass import BreakGlassService
 from gateway.service.claims import Claims
 from gateway.service.billing import open_billing
 from gateway.service.contracts import contract_services
+from gateway.service.deadlines import Deadlines
 from gateway.service.directory import Directory
 from gateway.service.fsck import Fsck
 from gateway.service.health import Health
@@ -54,6 +56,7 @@ from gateway.service.traffic import TrafficMeter
 from gateway.service.unit_of_work import Database, Lease
 from gateway.service.uploads import UploadSettings
 from gateway.service.usage import UsageService
+from gateway.service.watch import Watch, WatchSettings
 from gateway.service.windows import ServiceWindows
 
 BACKENDS = "kurado.storage_backends"
@@ -179,6 +182,14 @@ def _services(
     incidents = Incidents(db, clock, standings.forget)
     attests = Attests(db, clock)
     levels = ServiceLevels(clock, standings, incidents, attests, keeps_regular)
+    claims = Claims(db, clock, standings, levels, standings.forget)
+    health = Health(db, store, host, outbox, clock, staging, durable=config.durability == "full")
+    watching = WatchSettings(config.incidents.recognise == "automatic", int(config.incidents.after * 1000))
+
+    def backups_of() -> dict[str, Any]:
+        states = {plugin.context.name: getattr(plugin.impl, "backup_state", None) for plugin in host.plugins}
+        return {name: state for name, state in states.items() if callable(state)}
+
     contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(
         db=db,
@@ -197,7 +208,7 @@ def _services(
         ),
         outbox=outbox,
         sweeper=sweeper,
-        health=Health(db, store, host, outbox, clock, staging, durable=config.durability == "full"),
+        health=health,
         fsck=Fsck(db, store, sweeper, space.settling, clock),
         usage=usage,
         snapshots=Snapshots(db, clock),
@@ -213,7 +224,10 @@ def _services(
         incidents=incidents,
         attests=attests,
         levels=levels,
-        claims=Claims(db, clock, standings, levels, standings.forget),
+        claims=claims,
+        watch=Watch(db, clock, health, incidents, watching),
+        deadlines=Deadlines(db, clock, incidents, claims, standings.values_of),
+        backups=Backups(db, clock, attests, incidents, standings, backups_of),
     )
 
 

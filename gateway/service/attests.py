@@ -35,12 +35,16 @@ class Attests:
             missing = [name for name in tenants if name not in known]
             if missing:
                 raise NotFound(f"there is no tenant {missing[0]!r}")
-            return record(tx, actor, self._clock(), day, {known[name] for name in tenants or known}, evidence)
+            return _record(tx, actor, self._clock(), day, {known[name] for name in tenants or known}, evidence)
 
         return self._db.write(work).result()
 
+    def record(self, actor: Actor, day: date, tenants: set[int], evidence: str) -> int:
+        """The same by tenant ids, for the steward."""
+        return self._db.write(lambda tx: _record(tx, actor, self._clock(), day, tenants, evidence)).result()
 
-def record(tx: Tx, actor: Actor, now: int, day: date, tenants: set[int], evidence: str) -> int:
+
+def _record(tx: Tx, actor: Actor, now: int, day: date, tenants: set[int], evidence: str) -> int:
     """Attests the backup of those that are not attested on that day yet; returns of how many."""
     log = BackupLog()
     for act in tx.acts.of_subject(f"{BACKUP}{day.isoformat()}"):

@@ -24,7 +24,7 @@ DEADLINE_SECONDS = 6.0
 OK, WARNING, ERROR = "ok", "warning", "error"
 LEVELS = (OK, WARNING, ERROR)
 _OLDEST_SENSIBLE_CLOCK = 1_704_067_200_000  # 2024-01-01: before that a clock was never set
-_CLOCK_SEEN = "clock.seen"
+CLOCK_SEEN = "clock.seen"
 _CLOCK_TOLERANCE_MS = 5_000
 _LITTLE_SPACE = 1024**3
 _NO_SPACE = 64 * 1024**2
@@ -80,8 +80,8 @@ class Health:
         def put(tx: Tx) -> None:
             for fact in facts:
                 tx.system.put_fact(fact.name, fact.level, fact.message, fact.value, now)
-            if now > int(tx.system.get_meta(_CLOCK_SEEN) or 0):
-                tx.system.set_meta(_CLOCK_SEEN, str(now))
+            if now > int(tx.system.get_meta(CLOCK_SEEN) or 0):
+                tx.system.set_meta(CLOCK_SEEN, str(now))
 
         self._db.write(put).result()
         return facts
@@ -135,7 +135,7 @@ class Health:
 
     def _clock_is_sane(self) -> HealthFact:
         now = self._clock()
-        seen = int(self._db.read(lambda tx: tx.system.get_meta(_CLOCK_SEEN)) or 0)
+        seen = int(self._db.read(lambda tx: tx.system.get_meta(CLOCK_SEEN)) or 0)
         if now < _OLDEST_SENSIBLE_CLOCK:
             return HealthFact("clock", ERROR, "was never set: billing needs the right time")
         if now < seen - _CLOCK_TOLERANCE_MS:

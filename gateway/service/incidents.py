@@ -33,10 +33,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an incident reaches; None leaves what is known. ``tenants`` are names, none of them is all of them. Unless
-    said, it is a full stop if no components are named (SLA-AV-02: slow, partial or single-function faults are none)."""
+    """What an incident reaches; None leaves what is known. ``tenants`` are names or ids, none of them is all of them.
+    Unless said, it is a full stop if no components are named (SLA-AV-02: slow or partial faults are none)."""
 
-    tenants: Sequence[str] | None = None
+    tenants: Sequence[str | int] | None = None
     components: Sequence[str] | None = None
     full_stop: bool | None = None
 
@@ -262,6 +262,18 @@ class Incidents:
 
         return self._write(work)
 
+    def missed(self, name: str, what: str, due: int) -> None:
+        """A notice was not given in time; recorded once."""
+        if what in self.get(name).missed:
+            return
+
+        def work(tx: Tx) -> None:
+            old = _known(fold(tx), name)
+            if what not in old.missed:
+                self._record(tx, SYSTEM, old, "incident.notice_missed", "SLA-ON-01", {"what": what, "due": due})
+
+        self._write(work)
+
     # -- common -------------------------------------------------------------------------------------------------------
 
     def _past(self, at: int | None, what: str) -> int:
@@ -355,9 +367,9 @@ def _scope(tx: Tx, scope: Scope, old: Incident | None = None) -> dict[str, Any]:
     return {"tenants": tenants, "components": list(components), "full_stop": full_stop}
 
 
-def _ids(tx: Tx, names: Sequence[str]) -> list[int]:
-    ids = []
-    for name in names:
+def _ids(tx: Tx, names: Sequence[str | int]) -> list[int]:
+    ids = [name for name in names if isinstance(name, int)]
+    for name in (name for name in names if isinstance(name, str)):
         tenant = tx.tenants.get(name)
         if tenant is None:
             raise ActRefused(f"there is no tenant {name!r}", "SLA-AV-02")

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from gateway.service.accounts import Accounts
     from gateway.service.attests import Attests
     from gateway.service.audit import Audit
+    from gateway.service.backups import Backups
     from gateway.service.breakglass import BreakGlassService
     from gateway.service.claims import Claims
     from gateway.service.contracts import ContractServices
     from gateway.service.billing import BillingServices
+    from gateway.service.deadlines import Deadlines
     from gateway.service.directory import Directory
     from gateway.service.fsck import Fsck
     from gateway.service.health import Health
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.service.takedowns import TakedownService
     from gateway.service.traffic import TrafficMeter
     from gateway.service.usage import UsageService
+    from gateway.service.watch import Watch
     from gateway.service.windows import ServiceWindows
 
 
@@ -93,6 +96,9 @@ class Services:
     attests: Attests
     levels: ServiceLevels
     claims: Claims
+    watch: Watch
+    deadlines: Deadlines
+    backups: Backups
 
     @property
     def trees(self) -> Trees:

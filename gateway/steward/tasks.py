@@ -19,6 +19,7 @@ log = logging.getLogger("kurado.steward")
 
 def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[Task]:
     """All tasks of a shift under the given fencing token."""
+    services.watch.look_back()
     deliveries = [_delivery(services, one, fence, stopping) for one in services.outbox.subscribers()]
     chores = [
         Task("erase", 1.0, lambda: services.trees.erase_detached() > 0),
@@ -28,6 +29,10 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("trim", 60.0, lambda: services.outbox.trim() > 0),
         Task("health", 10.0, _Examination(services).run),
         Task("contracts", 1.0, services.contracts.upkeep.run),
+        Task("incidents", 2.0, services.watch.run),
+        Task("deadlines", 2.0, services.deadlines.run),
+        Task("backups", 5.0, services.backups.run),
+        Task("maintenance", 2.0, services.windows.post_regular),
         Task("notices", 1.0, services.notices.deriving.run),
         Task("mail", 1.0, lambda: services.notices.sending.run(stopping)),
     ]

@@ -87,6 +87,9 @@ class Incident:
     cause_known: bool = False
     cause_text: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[Notified, ...] = ()
+    missed: tuple[str, ...] = ()
+    """What of it was not notified in time."""
+
     source: str = ""
     days: tuple[str, str] | None = None
     """Of a missing backup: the first and the last day without one, ISO."""
@@ -284,5 +287,6 @@ _STEPS: Mapping[str, Callable[[Incident, Act], Incident]] = {
     "incident.recovered": _recovered,
     "incident.cause_reported": _caused,
     "incident.corrected": _corrected,
+    "incident.notice_missed": lambda incident, act: replace(incident, missed=(*incident.missed, act.data["what"])),
     "incident.ended": lambda incident, act: replace(incident, ended_at=act.data["ended_at"]),
 }
