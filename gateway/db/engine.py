@@ -45,6 +45,10 @@ class SqlDatabase:
         finally:
             self._room.release()
 
+    def mark(self) -> int | None:
+        self._source.verify()
+        return self._source.mark()
+
     def write(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
         return self._writer.submit(work, tenant_id)
 

@@ -77,6 +77,9 @@ class PostgresSource:
     def verify(self) -> None:
         """A server that is gone shows at the next statement."""
 
+    def mark(self) -> int | None:
+        return None  # another server would have to be asked
+
     def begin_read(self, session: Session) -> None:
         session.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 

@@ -21,6 +21,9 @@ class Source(Protocol):
     def verify(self) -> None:
         """Raises BackendUnavailable when the database is known to be gone or replaced. Costs microseconds."""
 
+    def mark(self) -> int | None:
+        """See ``Database.mark``."""
+
     def begin_read(self, session: Session) -> None:
         """Begins a transaction that sees one snapshot."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from gateway.db.faults import Fault, driver_error
+from gateway.db.faults import Fault, driver_error, meaning
 from gateway.db.filelock import FileLock
 from gateway.db.session import Session, SqliteSession
 from gateway.domain.errors import BackendUnavailable, KuradoError
@@ -51,6 +52,8 @@ class SqliteSource:
         self._journal = path.with_name(path.name + "-wal")
         self._ballast = path.with_name(path.name + "-ballast")
         self._kept = 0.0
+        self._marking = threading.Lock()
+        self._marker: Session | None = None
         # a plain driver connection each time: SQLAlchemy's pool would hand one back to another thread
         self._engine: Engine = create_engine(
             "sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
@@ -80,6 +83,18 @@ class SqliteSource:
         elif identity != self._identity:
             raise BackendUnavailable("the database file was replaced: the gateway must be restarted")
         self._looked = moment
+
+    def mark(self) -> int | None:
+        """SQLite tells a connection when any other has committed; this one never writes."""
+        with self._marking:
+            if self._marker is None:
+                self._marker = self.connect()
+            try:
+                return int(self._marker.scalar("PRAGMA data_version"))
+            except Exception as error:
+                self._marker.close()
+                self._marker = None
+                raise meaning(self.fault(error), error) from error
 
     def begin_read(self, session: Session) -> None:
         session.command("BEGIN")
@@ -141,6 +156,8 @@ class SqliteSource:
 
     def close(self) -> None:
         self._lock.close()
+        if self._marker is not None:
+            self._marker.close()
         self._engine.dispose()
 
     def _open(self) -> sqlite3.Connection:

@@ -27,6 +27,7 @@ from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service import guards
 from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
+from gateway.service.lookups import Lookups
 from gateway.service.refused import RefusedData
 from gateway.service.results import Content, Found, Placed
 from gateway.service.settling import Settling
@@ -48,12 +49,15 @@ class Files:
         self._ids = ids
         self._trees = trees
         self._refused = RefusedData()
+        self._lookups = Lookups(db.mark)
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
     def lookup(self, caller: Caller, path: Path) -> Found:
         """The nodes along a path of the caller's own space."""
-        return self._db.read(lambda tx: find(tx, caller, path))
+        return self._lookups.find(
+            caller.tenant.root_id, path, lambda: self._db.read(lambda tx: find(tx, caller, path))
+        )
 
     def get(self, caller: Caller, path: Path) -> Node:
         """The node at a path; NotFound when there is none."""
