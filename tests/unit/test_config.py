@@ -139,6 +139,8 @@ EXAMPLES = {
     "http.min_body_rate": ("2KB", 2048),
     "http.keep_alive": ("5", 5.0),
     "http.max_connections_per_address": ("9", 9),
+    "incidents.after": ("90s", 90.0),
+    "incidents.recognise": ("automatic", "automatic"),
     "log.requests": ("true", True),
     "log.level": ("debug", "debug"),
 }
