@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "takedown": ("takedowns", "Data whose use is refused."),
     "breakglass": ("breakglass", "Content opened to a person: two persons, a ground, all on record."),
     "notice": ("notices", "Notices to customers: what was sent, arrived, came back."),
+    "board": ("board", "The public board and status site."),
     "audit": ("audit", "The chain of all privileged acts."),
     "user": ("users", "Logins of tenants, their roles and passwords."),
     "key": ("keys", "Access keys of the S3 API."),

@@ -25,8 +25,10 @@ from gateway.domain.errors import KuradoError
 from gateway.domain.ids import Ids, new_boot_id
 from gateway.domain.tenant import Tenant
 from gateway.hooks import PluginContext
+from gateway.masterkey import load_master_key
 from gateway.notices.parts import open_notices
 from gateway.policyfiles import open_policies
+from gateway.service.accesskeys import AccessKeys
 from gateway.service.accounts import Accounts
 from gateway.service.attests import Attests
 from gateway.service.audit import Audit
@@ -200,6 +202,7 @@ def _services(
         boot_id=boot_id,
         space=space,
         accounts=accounts,
+        accesskeys=AccessKeys(db, directory, clock, lambda: load_master_key(config.master_key, config.data_dir)),
         directory=directory,
         logins=Logins(directory, clock, open_tally(config.data_dir / "run" / "logins")),
         policies=policies,

@@ -6,7 +6,7 @@ of sockets, and the gate knows nothing of WebDAV.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -31,6 +31,8 @@ class Headers(Protocol):
     def get(self, name: str, default: str | None = None) -> str | None: ...
     def getall(self, name: str, default: list[str] = ...) -> list[str]: ...
     def __contains__(self, name: object) -> bool: ...
+    def keys(self) -> Iterable[str]:
+        """Each name as often as it was sent."""
 
 
 @dataclass(slots=True)

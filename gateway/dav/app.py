@@ -6,13 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from gateway.dav.conditions import iso_date, parse_depth
+from gateway.dav.conditions import parse_depth
 from gateway.dav.engine import METHODS, Engine, change
 from gateway.dav.errors import ProtocolFault, error_reply, internal_error
 from gateway.dav.get import get
 from gateway.dav.listing import front_page
 from gateway.dav.locking import lock, unlock
-from gateway.dav.markup import empty, escape
 from gateway.dav.properties import PREFIXES, Query, propstat
 from gateway.dav.propfind import CLOSING, HEADERS, OPENING, propfind, read_query
 from gateway.dav.put import put
@@ -24,6 +23,8 @@ from gateway.exchange import Exchange, Reply
 from gateway.hooks import Request
 from gateway.service.refusals import is_refusal
 from gateway.service.services import Services
+from gateway.wire.fields import iso_date
+from gateway.wire.markup import empty, escape
 
 log = logging.getLogger(__name__)
 Handler = Callable[[DavRequest], Awaitable[Reply]]

@@ -6,19 +6,17 @@ is cut off or guessed (stock wsgidav cuts a Destination at an escaped ``?``).
 
 from __future__ import annotations
 
-import email.utils
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from gateway.domain.errors import BadRequest, DestinationElsewhere, Forbidden, InvalidName, KuradoError
 from gateway.domain.lock import ConditionList, IfHeader, parse_if
 from gateway.domain.names import Path, href, parse_path
 from gateway.domain.upload import Conditions
 from gateway.exchange import Exchange
+from gateway.wire.fields import parse_date, parse_etags
 
-_TAGS = re.compile(r'\s*(?:,\s*)*((?:W/)?"[^"]*"|[^\s",]+)\s*(?:,|$)')
 _HALF_ESCAPED = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _PORTS = {"http": "80", "https": "443"}
@@ -37,8 +35,8 @@ def parse_conditions(exchange: Exchange, base: str, hostnames: Sequence[str]) ->
         lists = [replace(one, tag=_resolve_tag(one, exchange, base, hostnames)) for one in parsed.lists]
         if_header = IfHeader(tuple(lists))
     return Conditions(
-        if_match=_etags(headers.getall("If-Match", [])),
-        if_none_match=_etags(headers.getall("If-None-Match", [])),
+        if_match=parse_etags(headers.getall("If-Match", [])),
+        if_none_match=parse_etags(headers.getall("If-None-Match", [])),
         if_unmodified_since=parse_date(headers.get("If-Unmodified-Since")),
         if_modified_since=parse_date(headers.get("If-Modified-Since")),
         if_header=if_header,
@@ -52,55 +50,6 @@ def _resolve_tag(one: ConditionList, exchange: Exchange, base: str, hostnames: S
         return href(_own_path(one.tag, exchange, base, hostnames))
     except KuradoError:
         return ""
-
-
-def _etags(values: list[str]) -> tuple[str, ...] | None:
-    """Entity tags of a list header. A tag without quotes, which some clients send, is taken as if it had them."""
-    if not values:
-        return None
-    text = ",".join(values).strip()
-    if text == "*":
-        return ("*",)
-    found: list[str] = []
-    position = 0
-    while position < len(text):
-        match = _TAGS.match(text, position)
-        if match is None:
-            raise BadRequest("a list of entity tags cannot be read")
-        tag = match[1]
-        found.append(tag if tag.endswith('"') else f'"{tag}"')
-        position = match.end()
-    return tuple(found)
-
-
-# -- dates ------------------------------------------------------------------------------------------------------------
-
-
-def parse_date(value: str | None) -> int | None:
-    """An HTTP date in ms UTC; None where absent or unreadable (RFC 9110 section 13.1.3: to be ignored then)."""
-    if value is None:
-        return None
-    try:
-        parsed = email.utils.parsedate_to_datetime(value)
-        return int(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp()) * 1000
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def http_date(at: int) -> str:
-    """A time in ms UTC as IMF-fixdate; what no date can say becomes the epoch."""
-    try:
-        return email.utils.formatdate(at // 1000, usegmt=True)
-    except (ValueError, OverflowError, OSError):
-        return email.utils.formatdate(0, usegmt=True)
-
-
-def iso_date(at: int) -> str:
-    """A time in ms UTC as RFC 3339 with seconds, as DAV:creationdate wants it."""
-    try:
-        return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return "1970-01-01T00:00:00Z"
 
 
 # -- Depth, Overwrite -------------------------------------------------------------------------------------------------

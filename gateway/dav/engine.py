@@ -19,13 +19,13 @@ from wsgidav.request_server import RequestServer
 
 from gateway.dav.conditions import parse_destination, parse_overwrite
 from gateway.dav.errors import ProtocolFault
-from gateway.dav.markup import MAX_BODY
 from gateway.dav.multistatus import name_conditions
 from gateway.dav.proppatch import for_engine
 from gateway.dav.provider import WORK, SpaceProvider, Work, engine_path
 from gateway.dav.request import DavRequest
 from gateway.domain.errors import AlreadyExists, BadRequest, Forbidden, KuradoError, NotFound, ParentMissing
 from gateway.exchange import Reply
+from gateway.wire.markup import MAX_BODY
 
 METHODS = ("PROPPATCH", "MKCOL", "COPY", "MOVE", "DELETE")
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gateway.dav.markup import escape
 from gateway.domain import errors as e
 from gateway.domain.names import href
 from gateway.exchange import Exchange, Reply
+from gateway.wire.markup import escape
 
 KURADO = "urn:kurado"
 XML_TYPE = "application/xml; charset=utf-8"
 
 STATUS: Mapping[type[e.KuradoError], int] = {
     e.NotFound: 404,
+    e.NoBucket: 404,
     e.ParentMissing: 409,
     e.AlreadyExists: 405,
     e.NotEmpty: 409,
+    e.NameTwin: 409,
     e.InvalidName: 400,
     e.NameTooLong: 400,
     e.BadRequest: 400,

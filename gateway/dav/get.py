@@ -8,16 +8,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from gateway.dav.conditions import http_date, parse_date
 from gateway.dav.listing import listing_reply
-from gateway.dav.media import presentation
-from gateway.dav.ranges import parse_ranges
 from gateway.dav.request import DavRequest
 from gateway.domain.errors import NotFound
 from gateway.domain.node import Node, Version
 from gateway.domain.upload import NO_CONDITIONS, Conditions
 from gateway.exchange import FileBody, Reply
 from gateway.service.results import Content, Found
+from gateway.wire.fields import http_date, parse_date
+from gateway.wire.media import presentation
+from gateway.wire.ranges import parse_ranges
 
 
 async def get(request: DavRequest) -> Reply:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import html
 from collections.abc import AsyncIterator
 
-from gateway.dav.conditions import http_date
 from gateway.dav.request import DavRequest
 from gateway.domain.names import sort_key
 from gateway.domain.node import Node
 from gateway.domain.units import format_size
 from gateway.exchange import Exchange, Reply
 from gateway.service.results import Found
+from gateway.wire.fields import http_date
 
 PAGE = 1000
 HTML_HEADERS = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from gateway.dav.conditions import parse_depth
 from gateway.dav.errors import XML_TYPE
-from gateway.dav.markup import MAX_BODY, Element, escape, parse, write
 from gateway.dav.multistatus import multistatus_reply
 from gateway.dav.properties import lock_discovery
 from gateway.dav.request import DavRequest
@@ -16,6 +15,7 @@ from gateway.domain.errors import BadRequest, LockConflict
 from gateway.domain.lock import Lock, Scope, parse_timeout
 from gateway.domain.names import Path
 from gateway.exchange import Reply
+from gateway.wire.markup import MAX_BODY, Element, escape, parse, write
 
 MAX_OWNER = 4096
 

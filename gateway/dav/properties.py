@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.dav.conditions import http_date, iso_date
 from gateway.dav.errors import KURADO
-from gateway.dav.markup import empty, escape, is_local_name, split_clark
-from gateway.dav.media import media_type
 from gateway.domain.lock import Lock, Scope
 from gateway.domain.names import Path
 from gateway.domain.node import Node
 from gateway.domain.tenant import Limits, Tenant
+from gateway.wire.fields import http_date, iso_date
+from gateway.wire.markup import empty, escape, is_local_name, split_clark
+from gateway.wire.media import media_type
 
 DAV = "{DAV:}"
 OURS = f"{{{KURADO}}}"

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from gateway.dav.conditions import parse_depth
 from gateway.dav.errors import XML_TYPE
 from gateway.dav.get import look
-from gateway.dav.markup import MAX_BODY, parse
 from gateway.dav.properties import NAMESPACES, Query, View, response, usage_of
 from gateway.dav.request import DavRequest
 from gateway.domain.errors import BadRequest, DepthNotAllowed, NotFound
@@ -18,6 +17,7 @@ from gateway.domain.names import Path, sort_key
 from gateway.domain.node import Node
 from gateway.exchange import Exchange, Reply
 from gateway.service.results import Found
+from gateway.wire.markup import MAX_BODY, parse
 
 PAGE = 1000
 MAX_NAMES = 256

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from gateway.dav.markup import Element, parse, write
 from gateway.domain.errors import BadRequest
+from gateway.wire.markup import Element, parse, write
 
 MAX_PROPS = 64 * 1024
 """Characters of dead properties on one node: a bound on what a listing can be made to carry."""

@@ -43,6 +43,12 @@ class NotFound(KuradoError):
     code = "not-found"
 
 
+class NoBucket(NotFound):
+    """No collection of that name at the top of the space."""
+
+    code = "no-such-bucket"
+
+
 class ParentMissing(KuradoError):
     """An intermediate collection does not exist (RFC 4918 section 9.3.1, 409)."""
 
@@ -65,6 +71,12 @@ class InvalidName(KuradoError):
     """A name that a space cannot hold; the message says why."""
 
     code = "invalid-name"
+
+
+class NameTwin(KuradoError):
+    """The name is there already in other bytes of the same Unicode form (NFC): a space holds one of the two."""
+
+    code = "name-twin"
 
 
 class NameTooLong(InvalidName):
@@ -212,9 +224,13 @@ class IncompleteBody(KuradoError):
 
 
 class DigestMismatch(KuradoError):
-    """The bytes received do not have the digest that was declared."""
+    """The bytes received do not have the digest that was declared; ``algorithm`` is its name."""
 
     code = "digest-mismatch"
+
+    def __init__(self, message: str = "", algorithm: str = "") -> None:
+        super().__init__(message)
+        self.algorithm = algorithm
 
 
 # -- content ----------------------------------------------------------------------------------------------------------

@@ -96,15 +96,34 @@ NO_CONDITIONS = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
+class PropertyChange:
+    """What a write does to the dead properties of a file: those whose names begin with one of ``drop`` go, ``put``
+    come."""
+
+    drop: tuple[str, ...] = ()
+    put: Mapping[str, str] = field(default_factory=dict)
+
+    def applied(self, before: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in before.items() if not name.startswith(self.drop)} if self.drop else {}
+        return {**(kept if self.drop else before), **self.put}
+
+
+@dataclass(frozen=True, slots=True)
 class Declared:
     """What the head of a PUT says: ``length`` None when chunked; ``expected_length`` from X-Expected-Entity-Length;
-    ``mtime`` in ms from X-OC-Mtime; ``digests`` algorithm → hex (sha-256, md5, sha-1)."""
+    ``mtime`` in ms from X-OC-Mtime; ``digests`` algorithm → hex (sha-256, md5, sha-1).
+
+    What S3 says besides: ``md5_etag`` makes the ETag the MD5 of the bytes, ``facts`` go to the version, ``properties``
+    change the dead properties together with the content (None leaves them)."""
 
     length: int | None
     content_type: str = ""
     expected_length: int | None = None
     mtime: int | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    md5_etag: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
+    properties: PropertyChange | None = None
 
     @property
     def known_length(self) -> int | None:

@@ -35,6 +35,8 @@ class Account:
     def __init__(self, meter: TrafficMeter) -> None:
         self.caller: Caller | None = None
         self.path: Path = ()
+        self.request_class: str | None = None
+        """One of ``traffic.CLASSES`` where the method alone does not tell it (S3)."""
         self._meter = meter
         self._began = time.perf_counter()
         self._bytes_in = 0
@@ -53,7 +55,8 @@ class Account:
     def answered(self, method: str, status: int) -> None:
         """Books the request itself; before the answer goes out, so that a client that has it finds it booked."""
         if self.caller is not None:
-            self._meter.count(self.caller.tenant.id, CLASSES.get(method, "other"), refused=status in REFUSED)
+            traffic = self.request_class or CLASSES.get(method, "other")
+            self._meter.count(self.caller.tenant.id, traffic, refused=status in REFUSED)
 
     def log(self, exchange: Exchange, status: int) -> None:
         """One line in the access log; names are masked there."""

@@ -9,8 +9,9 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import uvloop
@@ -20,9 +21,12 @@ from gateway.dav.app import DavApp
 from gateway.dav.request import DavSettings
 from gateway.domain.errors import KuradoError
 from gateway.gate import limits
+from gateway.gate.doors import DavDoor, S3Door
 from gateway.gate.front import Front, FrontSettings
 from gateway.gate.limits import ConnectionLimits
 from gateway.gate.server import GateServer
+from gateway.s3.app import S3App
+from gateway.s3.request import S3Settings
 from gateway.service.services import Services
 
 REFRESH_SECONDS = 0.3
@@ -42,6 +46,7 @@ class Deployment(Protocol):
     @property
     def services(self) -> Services: ...
     def listener(self) -> socket.socket: ...
+    def s3_listener(self) -> socket.socket | None: ...
     def ready(self) -> None: ...
 
 
@@ -59,26 +64,49 @@ async def _serve(deployment: Deployment) -> None:
     loop.set_default_executor(ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read"))
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    front = Front(services, DavApp(services, DavSettings(hostnames=config.http.hostnames)), _front_settings(config))
-    server = GateServer(front, _connection_limits(config))
     services.directory.refresh()
-    listening = await loop.create_server(
+    dav = DavDoor(services, DavApp(services, DavSettings(hostnames=config.http.hostnames)))
+    serving = [await _listen(config, deployment.listener(), Front(services, dav, _front_settings(config)))]
+    s3_listener = deployment.s3_listener()
+    if s3_listener is not None:
+        s3 = S3Door(S3App(services, S3Settings(region=config.s3.region, domain=config.s3.domain)))
+        serving.append(await _listen(config, s3_listener, Front(services, s3, _front_settings(config))))
+    tasks = _start_tasks(services, [one.server for one in serving])
+    deployment.ready()
+    log.info("gate serves", extra={"connections": serving[0].server.bounds.total})
+    await stopping.wait()
+    cut = sum(await asyncio.gather(*(one.drain() for one in serving)))
+    log.info("gate drained", extra={"cut": cut})
+    await _end_tasks(services, tasks)
+    for one in serving:
+        one.front.close()
+
+
+@dataclass(frozen=True)
+class _Serving:
+    """One listener with what answers on it."""
+
+    listening: asyncio.Server
+    server: GateServer
+    front: Front
+
+    async def drain(self) -> int:
+        """Takes no new connections and lets running requests end; returns how many were cut off."""
+        self.listening.close()
+        self.front.is_draining = True
+        return await self.server.drain(limits.DRAIN_SECONDS)
+
+
+async def _listen(config: Config, listener: socket.socket, front: Front) -> _Serving:
+    server = GateServer(front, _connection_limits(config))
+    listening = await asyncio.get_running_loop().create_server(
         server,
-        sock=deployment.listener(),
+        sock=listener,
         backlog=limits.BACKLOG,
         ssl=tls_context(config.listen.tls) if config.listen.tls else None,
         ssl_handshake_timeout=_HANDSHAKE_SECONDS if config.listen.tls else None,
     )
-    tasks = _start_tasks(services, server)
-    deployment.ready()
-    log.info("gate serves", extra={"connections": server.bounds.total})
-    await stopping.wait()
-    listening.close()
-    front.is_draining = True
-    cut = await server.drain(limits.DRAIN_SECONDS)
-    log.info("gate drained", extra={"cut": cut})
-    await _end_tasks(services, tasks)
-    front.close()
+    return _Serving(listening, server, front)
 
 
 def _front_settings(config: Config) -> FrontSettings:
@@ -111,10 +139,10 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _start_tasks(services: Services, server: GateServer) -> list[asyncio.Task[None]]:
+def _start_tasks(services: Services, servers: Sequence[GateServer]) -> list[asyncio.Task[None]]:
     """The lease is kept by a thread of its own: it must be renewed also when the loop is held up."""
     return [
-        asyncio.create_task(server.sweep_for_ever()),
+        *(asyncio.create_task(server.sweep_for_ever()) for server in servers),
         asyncio.create_task(_every(REFRESH_SECONDS, "directory", services.directory.refresh)),
         asyncio.create_task(_every(FLUSH_SECONDS, "traffic", services.traffic.flush)),
         asyncio.create_task(_every(CHECK_SECONDS, "database", services.db.check)),

@@ -6,35 +6,22 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
-from gateway.dav.errors import error_reply, internal_error
-from gateway.domain.errors import KuradoError, NotFound
+from gateway.domain.errors import KuradoError
 from gateway.domain.ids import new_request_id
-from gateway.domain.names import Path, parse_path
-from gateway.domain.tenant import Caller
 from gateway.exchange import Exchange, Headers, Reply
 from gateway.gate import limits
 from gateway.gate.accounting import Account, log_malformed
-from gateway.gate.auth import Authenticator, caller_of, with_challenge
 from gateway.gate.body import RequestBody
 from gateway.gate.connection import Ended, Request
-from gateway.gate.framing import METHODS, Malformed, Target
+from gateway.gate.doors import Door
+from gateway.gate.framing import Malformed, Target
 from gateway.gate.proxies import Proxies
 from gateway.gate.sending import Sender
-from gateway.service.logins import SuspendedLogin
 from gateway.service.services import Services
 
-ROOTS = ("/", "/dav", "/dav/", "*")
 log = logging.getLogger("kurado.gate")
-
-
-class Application(Protocol):
-    """The protocol behind the gate (``dav.app.DavApp``)."""
-
-    async def handle(self, exchange: Exchange, caller: Caller, path: Path, is_collection_url: bool) -> Reply: ...
-    async def handle_root(self, exchange: Exchange, caller: Caller | None) -> Reply: ...
-    async def refuse(self, exchange: Exchange, caller: Caller | None, path: Path, error: KuradoError) -> Reply: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +37,11 @@ class FrontSettings:
 class Front:
     """The handler of every request. ``is_draining`` is set when the process is about to end."""
 
-    def __init__(self, services: Services, app: Application, settings: FrontSettings) -> None:
+    def __init__(self, services: Services, door: Door, settings: FrontSettings) -> None:
         self._services = services
-        self._app = app
+        self._door = door
         self._settings = settings
         self._proxies = Proxies(settings.trusted_proxies)
-        self._authenticator = Authenticator(services)
         self.is_draining = False
 
     async def __call__(self, request: Request) -> Ended:
@@ -95,7 +81,7 @@ class Front:
         return Ended(persist)
 
     def close(self) -> None:
-        self._authenticator.close()
+        self._door.close()
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -116,39 +102,14 @@ class Front:
 
     async def _answer(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
         try:
-            return await self._route(exchange, account, secure=secure)
-        except SuspendedLogin as error:
-            account.caller = caller_of(error.parts, exchange)
-            return await self._app.refuse(exchange, account.caller, (), error)
+            return await self._door.answer(exchange, account, secure=secure)
         except KuradoError as error:
-            return with_challenge(error_reply(error, exchange), error)
+            return self._door.error_reply(error, exchange)
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("request failed", extra={"request_id": exchange.request_id})
-            return internal_error(exchange)
-
-    async def _route(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
-        if exchange.method not in METHODS:
-            return Reply(501, {"Content-Type": "text/plain"}, b"this method is not known here\n")
-        if exchange.raw_path in ROOTS:
-            return await self._route_root(exchange, account, secure=secure)
-        tenant, rest = split_tenant(exchange.raw_path)
-        caller = account.caller = await self._authenticator.caller(exchange, tenant, secure=secure)
-        try:
-            path = account.path = parse_path(rest)
-        except KuradoError as error:
-            return await self._app.refuse(exchange, caller, (), error)
-        return await self._app.handle(exchange, caller, path, rest.endswith("/"))
-
-    async def _route_root(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
-        """Windows asks OPTIONS of the root before it has a login (CLIENTS 2); ``GET /`` is a page for people."""
-        anonymous = exchange.method == "OPTIONS" or (
-            exchange.raw_path == "/" and exchange.method in ("GET", "HEAD") and "Authorization" not in exchange.headers
-        )
-        if not anonymous:
-            account.caller = await self._authenticator.caller(exchange, None, secure=secure)
-        return await self._app.handle_root(exchange, account.caller)
+            return self._door.internal_error(exchange)
 
     def _is_secure(self, request: Request, exchange: Exchange) -> bool:
         """Whether a password may have come this way: by TLS, from this machine, or because the operator allows it."""
@@ -197,10 +158,10 @@ class Front:
             log.error(
                 "content cannot be sent", extra={"request_id": exchange.request_id, "reason": repr(error.__cause__)}
             )
-            reply = error_reply(error, exchange)
+            reply = self._door.error_reply(error, exchange)
         else:
             log.error("answer failed", exc_info=error, extra={"request_id": exchange.request_id})
-            reply = internal_error(exchange)
+            reply = self._door.internal_error(exchange)
         await sender.send(reply, exchange.request_id)
         return reply.status
 
@@ -227,11 +188,3 @@ async def _skip(body: RequestBody) -> bool:
         return False
     return True
 
-
-def split_tenant(raw_path: str) -> tuple[str, str]:
-    """``/dav/<tenant>/rest`` to tenant and ``/rest``; NotFound for anything else. A tenant's name needs no escapes:
-    an escaped one is as unknown as any other."""
-    if not raw_path.startswith("/dav/"):
-        raise NotFound("there is nothing at this path")
-    tenant, slash, rest = raw_path.removeprefix("/dav/").partition("/")
-    return tenant, slash + rest or "/"

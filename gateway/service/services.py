@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from gateway.blobstore import BlobStore
 from gateway.domain.ids import Ids
 from gateway.pluginhost import PluginHost
+from gateway.service.buckets import Buckets
 from gateway.service.files import Files
 from gateway.service.holds import Holds
 from gateway.service.locks import Locks
+from gateway.service.objects import Objects
 from gateway.service.refusals import Refusals
 from gateway.service.settling import Settling
 from gateway.service.trees import Trees
@@ -19,6 +21,7 @@ from gateway.service.unit_of_work import Database
 from gateway.service.uploads import Uploads, UploadSettings
 
 if TYPE_CHECKING:
+    from gateway.service.accesskeys import AccessKeys
     from gateway.service.accounts import Accounts
     from gateway.service.attests import Attests
     from gateway.service.audit import Audit
@@ -59,6 +62,8 @@ class SpaceServices:
     locks: Locks
     holds: Holds
     refusals: Refusals
+    buckets: Buckets
+    objects: Objects
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Services:
     boot_id: str
     space: SpaceServices
     accounts: Accounts
+    accesskeys: AccessKeys
     directory: Directory
     logins: Logins
     policies: Policies
@@ -121,6 +127,14 @@ class Services:
         return self.space.holds
 
     @property
+    def buckets(self) -> Buckets:
+        return self.space.buckets
+
+    @property
+    def objects(self) -> Objects:
+        return self.space.objects
+
+    @property
     def refusals(self) -> Refusals:
         return self.space.refusals
 
@@ -146,4 +160,6 @@ def space_services(
         locks=Locks(db, host, settling, uploads),
         holds=Holds(db, store, settling),
         refusals=Refusals(db, clock),
+        buckets=Buckets(db, host, settling, ids, trees),
+        objects=Objects(db, host, settling, ids, trees),
     )

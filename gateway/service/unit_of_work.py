@@ -172,6 +172,9 @@ class NodeRepository(Protocol):
         """Any version, a kept one too."""
 
     def child(self, parent_id: int, name: str) -> Node | None: ...
+    def named(self, parent_id: int, name: str) -> list[Node]:
+        """The collection and the file of that name_key: none, one or both."""
+
     def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         """Children in sort_key order, those after the given sort_key only, in one statement."""
 
@@ -198,6 +201,12 @@ class NodeRepository(Protocol):
 
     def place(self, node_id: int, parent_id: int | None, name: str, modified_at: int) -> None:
         """Moves or renames one node (its subtree follows); parent None detaches it."""
+
+    def set_explicit(self, node_id: int, explicit: bool) -> None:
+        """Whether a collection is a key of its own (S3) or only implied by what it holds."""
+
+    def has_keys(self, node_id: int) -> bool:
+        """Whether anything below the node is a key: a file or an explicit collection."""
 
     def set_props(self, node_id: int, props: Mapping[str, str], modified_at: int, mtime: int | None) -> None: ...
     def remove(self, node_id: int) -> list[str]:

@@ -11,13 +11,13 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
+from typing import Protocol
 
 from gateway.blobstore import Adopting, BlobStore
 from gateway.domain.errors import (
-    AlreadyExists,
     BackendUnavailable,
     BadRequest,
     ContentRejected,
@@ -27,7 +27,6 @@ from gateway.domain.errors import (
     Infected,
     InspectorUnavailable,
     KuradoError,
-    ParentMissing,
     QuotaExceeded,
     StorageFull,
     TakenDown,
@@ -44,7 +43,8 @@ from gateway.domain.units import disk_reserve
 from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, UploadInfo, Verdict, reason_of
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
-from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
+from gateway.service.guards import Target, check_conditions, check_locks, require_writer
+from gateway.service.placing import BY_NAME, Placing
 from gateway.service.results import Found, Placed
 from gateway.service.settling import Settling
 from gateway.service.unit_of_work import Database, Tx
@@ -84,21 +84,27 @@ class Uploads:
         self.unsettled: set[int] = set()
         """Uploads that may have left a blob which no version names: a process that ends with any must be swept."""
 
-    def open(self, caller: Caller, path: Path, declared: Declared, conditions: Conditions) -> Upload:
+    def open(
+        self,
+        caller: Caller,
+        path: Path,
+        declared: Declared,
+        conditions: Conditions,
+        placing: Placing = BY_NAME,
+        taps: Sequence[Tap] = (),
+    ) -> Upload:
         """Admits an upload, before any byte of its body (DESIGN section 3, step 1).
 
-        Raises Forbidden, AlreadyExists (the name is a collection), ParentMissing, Locked, PreconditionFailed,
-        TooLarge, StorageFull, and whatever the hooks check_change and check_upload refuse with.
+        Raises Forbidden, what ``placing`` finds wrong with the place (by name: AlreadyExists, ParentMissing), Locked,
+        PreconditionFailed, TooLarge, StorageFull, and whatever the hooks check_change and check_upload refuse with.
         """
         require_writer(caller)
-        if not path:
-            raise AlreadyExists("the root of a space is a collection")
         self._check_size(declared.known_length)
         now = self.settling.clock()
 
         def admit(tx: Tx) -> tuple[Found, Caller]:
-            at = find(tx, caller, path)
-            check_place(at)
+            at = placing.find(tx, caller, path)
+            placing.check(conditions, at)
             check_conditions(tx, caller, now, conditions, at)
             check_locks(tx, caller, now, conditions, [Target(at, membership=at.node is None)])
             return at, replace(caller, tenant=tx.tenants.by_id(caller.tenant.id) or caller.tenant)
@@ -108,7 +114,7 @@ class Uploads:
         verb = "overwrite" if at.node else "create"
         self.host.check("check_change", change=Change(caller, verb, path, at.node))
         self.host.check("check_upload", upload=info)
-        return Upload(self, info, conditions, self.settling.limits(caller.tenant))
+        return Upload(self, info, conditions, self.settling.limits(caller.tenant), placing, taps)
 
     def _check_size(self, length: int | None) -> None:
         if length is not None and self.settings.max_size is not None and length > self.settings.max_size:
@@ -146,28 +152,39 @@ class Uploads:
             upload.abort()
 
 
-def check_place(at: Found) -> None:
-    """Whether a file can be written there: the parent is a collection and the name is not one."""
-    if at.node is not None and at.node.is_collection:
-        raise AlreadyExists("a collection has this name")
-    if at.node is None and at.parent is None:
-        raise ParentMissing("the parent collection does not exist")
+class Tap(Protocol):
+    """Somebody besides the digests and inspectors who wants to see the bytes: the checksums of S3."""
+
+    def feed(self, block: bytes) -> None: ...
+    def close(self) -> Mapping[str, str]:
+        """All bytes were seen: facts for the version. Raises DigestMismatch to refuse them."""
 
 
 class Upload:
     """Bytes on their way in. ``feed`` any number of times, then ``finish``; ``abort`` is always safe."""
 
-    def __init__(self, uploads: Uploads, info: UploadInfo, conditions: Conditions, limits: Limits) -> None:
+    def __init__(
+        self,
+        uploads: Uploads,
+        info: UploadInfo,
+        conditions: Conditions,
+        limits: Limits,
+        placing: Placing = BY_NAME,
+        taps: Sequence[Tap] = (),
+    ) -> None:
         self._uploads = uploads
         self._settling = uploads.settling
         self.info = info
         self._conditions = conditions
         self._limits = limits
+        self._placing = placing
+        self._taps = taps
+        self._facts = dict(info.declared.facts)
         self.id = uploads.ids.new(self._settling.clock())
         self._size = 0
         self._reserved = 0
         self._holds_place = False
-        self._digests = {name: hashlib.new(name.replace("-", "")) for name in {"sha-256", *info.declared.digests}}
+        self._digests = {name: hashlib.new(name.replace("-", "")) for name in _digests_of(info.declared)}
         self._file_path = uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
         with _full_disk():
             self._file = self._file_path.open("xb", buffering=0)
@@ -201,6 +218,8 @@ class Upload:
                 view = view[self._file.write(view) :]
         for digest in self._digests.values():
             digest.update(block)
+        for tap in self._taps:
+            tap.feed(block)
         for inspector in self._inspectors:
             inspector.feed(block)
 
@@ -253,7 +272,9 @@ class Upload:
             raise IncompleteBody(f"{self._size} of {known} declared bytes arrived")
         for name, wanted in self.info.declared.digests.items():
             if self._digests[name].hexdigest() != wanted.lower():
-                raise DigestMismatch(f"the {name} digest of the body is not the one declared")
+                raise DigestMismatch(f"the {name} digest of the body is not the one declared", name)
+        for tap in self._taps:
+            self._facts.update(tap.close())
         if self._size and self._uploads.settings.flush:
             with _full_disk():
                 os.fsync(self._file.fileno())
@@ -290,18 +311,19 @@ class Upload:
         now = self._settling.clock()
         version_id = self._uploads.ids.new(now)
         mtime = self.info.declared.mtime
+        etag = f'"{self._digests["md5"].hexdigest()}"' if self.info.declared.md5_etag else webdav_etag(version_id)
         return Version(
             id=version_id,
             blob_id=new_blob_id(self._settling.boot_id, version_id, self.info.caller.tenant.id) if staged.size else "",
             size=staged.size,
-            etag=webdav_etag(version_id),
+            etag=etag,
             content_type=self.info.declared.content_type,
             sha256=staged.sha256,
             created_at=now,
             mtime=now if mtime is None else mtime,
             state=state,
             reason=reason,
-            facts=facts,
+            facts={**facts, **self._facts},
             uploader_id=self.info.caller.user.id,
         )
 
@@ -351,15 +373,16 @@ class Upload:
         def work(tx: Tx) -> Placed:
             now = self._settling.clock()
             self._settling.assert_alive(tx, now)
-            at = find(tx, caller, path)
-            check_place(at)
+            at = self._placing.find(tx, caller, path)
+            self._placing.check(self._conditions, at)
             check_conditions(tx, caller, now, self._conditions, at)
             check_locks(tx, caller, now, self._conditions, [Target(at, membership=at.node is None)])
             if self._reserved:
                 tx.tenants.unreserve(caller.tenant.id, self.id)
-            return write_version(
-                tx, self._settling, self._uploads.ids, caller, at, path[-1], version, now, self._limits
-            )
+            ids, change = self._uploads.ids, self.info.declared.properties
+            at = self._placing.prepare(tx, self._settling, ids, caller, at, path, now)
+            props = change.applied(at.node.props if at.node else {}) if change else None
+            return write_version(tx, self._settling, ids, caller, at, path[-1], version, now, self._limits, props)
 
         placed = self._uploads.db.write(work, caller.tenant.id).result()
         self._holds_place = False
@@ -390,8 +413,10 @@ def write_version(
     version: Version,
     now: int,
     limits: Limits,
+    props: Mapping[str, str] | None = None,
 ) -> Placed:
-    """Makes ``version`` the content of the file at a place, new or not, within a transaction.
+    """Makes ``version`` the content of the file at a place, new or not, within a transaction. ``props`` None leaves the
+    dead properties as they are.
 
     A held version keeps the readable one before it until the verdict; every other blob that is replaced is released.
     """
@@ -400,7 +425,10 @@ def write_version(
         raise TakenDown(clause="TKD-02")  # it was taken down while the body came in
     if old is None:
         assert at.parent is not None
-        node = Node(ids.new(now), caller.tenant.id, at.parent.id, Kind.FILE, name, now, now, version=version)
+        node_id = ids.new(now)
+        node = Node(
+            node_id, caller.tenant.id, at.parent.id, Kind.FILE, name, now, now, props=props or {}, version=version
+        )
         tx.nodes.insert(node)
         replaced: Version | None = None
         dropped: list[str] = []
@@ -413,7 +441,11 @@ def write_version(
         tx.nodes.set_version(old.id, version, now, keep)
         if replaced and keep != replaced.id:
             dropped.append(replaced.blob_id)
-        node = replace(old, version=version, modified_at=now, previous_id=keep)
+        if props is not None:
+            tx.nodes.set_props(old.id, props, now, None)
+        node = replace(
+            old, version=version, modified_at=now, previous_id=keep, props=old.props if props is None else props
+        )
     event = settling.record(
         tx,
         caller,
@@ -430,6 +462,10 @@ def write_version(
     )
     settling.release(tx, event, dropped)
     return Placed(node, created=old is None)
+
+
+def _digests_of(declared: Declared) -> set[str]:
+    return {"sha-256", *declared.digests, *(("md5",) if declared.md5_etag else ())}
 
 
 def refusal(verdict: Verdict) -> KuradoError:

@@ -45,6 +45,7 @@ class RunningGateway:
     password: str = PASSWORD
     base_url: str = ""
     desk_url: str = ""
+    s3_url: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -87,7 +88,7 @@ class RunningGateway:
                 raise DidNotStart(self.log()[-4000:])
             time.sleep(0.02)
         urls = json.loads((self.data_dir / "run" / "addresses.json").read_text())
-        self.base_url, self.desk_url = urls["dav"], urls["desk"]
+        self.base_url, self.desk_url, self.s3_url = urls["dav"], urls["desk"], urls.get("s3", "")
 
     def kill(self) -> None:
         """kill -9 of the supervisor and all its children at once."""
@@ -154,6 +155,11 @@ class RunningGateway:
 
     def add_user(self, tenant: str, login: str, password: str = PASSWORD, role: str = "editor") -> None:
         self.cli("user", "add", tenant, login, "--role", role, "--password-stdin", input=password + "\n")
+
+    def add_key(self, tenant: str = TENANT, login: str = LOGIN) -> tuple[str, str]:
+        """An access key of a user: its id and its secret. Needs ``listen.s3`` in the configuration to be of use."""
+        made = json.loads(self.cli("key", "create", tenant, login, "--json").stdout)
+        return made["access_key"], made["secret_key"]
 
     def pids(self, role: str) -> list[int]:
         """The processes of a role: gate, steward or desk."""

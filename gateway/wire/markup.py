@@ -46,7 +46,8 @@ class Element:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, max_elements: int) -> None:
+        self.max_elements = max_elements
         self.parser: Any = expat.ParserCreate(namespace_separator=_SEPARATOR)
         self.parser.namespace_prefixes = True
         self.parser.buffer_text = True
@@ -63,8 +64,8 @@ class _Reader:
 
     def start(self, raw: str, attributes: Mapping[str, str]) -> None:
         self.count += 1
-        if self.count > MAX_ELEMENTS or len(self.open) >= MAX_DEPTH:
-            raise BadRequest(f"the body has more than {MAX_ELEMENTS} elements or {MAX_DEPTH} levels")
+        if self.count > self.max_elements or len(self.open) >= MAX_DEPTH:
+            raise BadRequest(f"the body has more than {self.max_elements} elements or {MAX_DEPTH} levels")
         name, prefix = _clark(raw)
         element = Element(name, prefix, lang=self.open[-1].lang if self.open else "")
         for key, value in attributes.items():
@@ -96,9 +97,9 @@ def _clark(raw: str) -> tuple[str, str]:
     return f"{{{parts[0]}}}{parts[1]}", parts[2] if len(parts) > 2 else ""
 
 
-def parse(body: bytes) -> Element:
+def parse(body: bytes, max_elements: int = MAX_ELEMENTS) -> Element:
     """The root element of a request body. Raises BadRequest for malformed XML, DOCTYPE and bodies above the limits."""
-    reader = _Reader()
+    reader = _Reader(max_elements)
     try:
         reader.parser.Parse(body, True)
     except expat.ExpatError as error:

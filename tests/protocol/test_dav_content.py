@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dav.media import media_type
-from gateway.dav.ranges import MAX_RANGES, parse_ranges
 from gateway.domain.errors import RangeNotSatisfiable
 from gateway.testing.dav_client import DavClient, FakeBody, open_dav
+from gateway.wire.media import media_type
+from gateway.wire.ranges import MAX_RANGES, parse_ranges
 
 DIGITS = b"0123456789"
 

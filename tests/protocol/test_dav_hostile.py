@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.dav.conditions import http_date, iso_date, parse_conditions, parse_date, parse_destination
-from gateway.dav.markup import Element, escape, parse, write
+from gateway.dav.conditions import parse_conditions, parse_destination
 from gateway.domain.errors import KuradoError
 from gateway.domain.names import MAX_SEGMENT_BYTES, check_path, href
 from gateway.exchange import Exchange
 from gateway.testing.dav_client import DavClient, FakeBody, lock_body, open_dav, propfind_body, proppatch_body
+from gateway.wire.fields import http_date, iso_date, parse_date
+from gateway.wire.markup import Element, escape, parse, write
 
 BASE = "/dav/t"
 

@@ -88,6 +88,10 @@ class NodeWrites:
     def hide(self, tenant_id: int, node_id: int, boot_id: str) -> None:  # noqa: ARG002 the node knows its tenant
         self._note_detached(node_id, boot_id)
 
+    def set_explicit(self, node_id: int, explicit: bool) -> None:
+        if not self._s.run("UPDATE nodes SET explicit = ? WHERE id = ?", explicit, node_id):
+            raise NotFound("no such node")
+
     def set_props(self, node_id: int, props: Mapping[str, str], modified_at: int, mtime: int | None) -> None:
         sql = "UPDATE nodes SET props = ?, modified_at = ? WHERE id = ?"
         if not self._s.run(sql, mapping_to_text(props), modified_at, node_id):

@@ -71,6 +71,9 @@ class Nodes(NodeWrites, Subtrees):
         row = self._s.row(_CHILD, parent_id, name_key(name))
         return node_from_row(row) if row else None
 
+    def named(self, parent_id: int, name: str) -> list[Node]:
+        return [node_from_row(row) for row in self._s.rows(_CHILD, parent_id, name_key(name))]
+
     def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         # b"" is before every sort key: no name is empty
         return [node_from_row(row) for row in self._s.rows(_CHILDREN, parent_id, after or b"", limit)]

@@ -32,6 +32,7 @@ _SIZE = (
     "SELECT COUNT(*), COUNT(v.id), COALESCE(SUM(v.size), 0) FROM below JOIN nodes n ON n.id = below.id "
     "LEFT JOIN versions v ON v.id = n.version_id"
 )
+_KEY = f"SELECT 1 FROM nodes WHERE parent_id = ? AND (kind = '{Kind.FILE}' OR explicit) LIMIT 1"
 _EXTENT = """
 WITH RECURSIVE below(id, depth, size) AS (
     SELECT id, 0, 0 FROM nodes WHERE id = ?
@@ -79,6 +80,16 @@ class Subtrees:
     def subtree_size(self, node_id: int, limit: int) -> tuple[int, int, int]:
         nodes, files, size = self._s.rows(self._s.pick(_BELOW) + _SIZE, node_id, limit)[0]
         return int(nodes), int(files), int(size)
+
+    def has_keys(self, node_id: int) -> bool:
+        """Nearly always the first look finds one: a collection without keys is what WebDAV left of an implied one."""
+        waiting = [node_id]
+        while waiting:
+            node = waiting.pop()
+            if self._s.row(_KEY, node) is not None:
+                return True
+            waiting.extend(row[0] for row in self._s.rows("SELECT id FROM nodes WHERE parent_id = ?", node))
+        return False
 
     def extent(self, node_id: int) -> tuple[int, int]:
         levels, size = self._s.rows(self._s.pick(_EXTENTS), node_id)[0]

@@ -1,0 +1,82 @@
+"""Answers in XML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from gateway.domain.errors import BadRequest, DigestMismatch
+from gateway.exchange import Reply
+from gateway.s3.errors import DECLARATION, XML_TYPE, S3Fault, malformed_xml
+from gateway.s3.request import S3Request
+from gateway.wire.markup import Element, escape, parse
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+MAX_BODY = 4 * 1024 * 1024
+MAX_ELEMENTS = 150_000
+
+
+def document(name: str, inner: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """An answer whose body is one element."""
+    body = f'{DECLARATION}<{name} xmlns="{NAMESPACE}">{inner}</{name}>'
+    return Reply(status, {"Content-Type": XML_TYPE, **(headers or {})}, body.encode())
+
+
+def element(name: str, value: str) -> str:
+    return f"<{name}>{escape(value)}</{name}>"
+
+
+def iso_time(at: int) -> str:
+    """A time in ms UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
+
+
+def encoder(encoding_type: str | None) -> Encode:
+    """How keys are written: as they are, or percent-encoded where the client asks for ``url``."""
+    if encoding_type is None:
+        return Encode(False)
+    if encoding_type.lower() != "url":
+        raise S3Fault(400, "InvalidArgument", "Invalid Encoding Method specified in Request")
+    return Encode(True)
+
+
+class Encode:
+    def __init__(self, as_url: bool) -> None:
+        self.as_url = as_url
+
+    def __call__(self, key: str) -> str:
+        return quote(key.encode("utf-8", "surrogateescape"), safe="/-_.~") if self.as_url else key
+
+
+# -- bodies of requests -----------------------------------------------------------------------------------------------
+
+
+async def read_xml(request: S3Request, name: str) -> Element:
+    """The root element of the body, which must have that local name. Raises S3Fault MalformedXML, and what is wrong
+    with a digest of the body."""
+    import hashlib
+
+    from gateway.s3.payload import digests
+
+    body = await request.payload.body.read(MAX_BODY)
+    for algorithm, wanted in digests(request.exchange.headers, request.payload).items():
+        if hashlib.new(algorithm.replace("-", ""), body).hexdigest() != wanted:
+            raise DigestMismatch("the body does not have the digest that was declared", algorithm)
+    try:
+        root = parse(body, MAX_ELEMENTS)
+    except BadRequest as error:
+        raise malformed_xml(error.message) from None
+    if local(root) != name:
+        raise malformed_xml()
+    return root
+
+
+def local(one: Element) -> str:
+    return one.name.rpartition("}")[2]
+
+
+def child_text(one: Element, name: str) -> str | None:
+    """The text of the first child of that name."""
+    return next((child.text for child in one.children if local(child) == name), None)

@@ -1,0 +1,138 @@
+"""Lists of keys: ListObjectsV2, its forerunner, and ListObjectVersions."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from gateway.domain.node import Node
+from gateway.exchange import Reply
+from gateway.s3.answers import Encode, document, element, encoder, iso_time
+from gateway.s3.buckets import owner
+from gateway.s3.errors import S3Fault, invalid
+from gateway.s3.metadata import etag_of, last_modified
+from gateway.s3.request import S3Request
+from gateway.service.keywalk import Page
+
+MAX_KEYS = 1000
+
+
+async def list_objects_v2(request: S3Request) -> Reply:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
+    token, start = request.query.get("continuation-token"), request.query.get("start-after", "")
+    if token == "":
+        raise invalid("The continuation token provided is incorrect", "continuation-token", "")
+    after = read_token(token) if token is not None else _bytes(start)
+    listing = await _list(request, after)
+    shown = listing.head()
+    shown += element("KeyCount", str(len(listing.page.entries)))
+    if token is not None:
+        shown += element("ContinuationToken", token)
+    if start:
+        shown += element("StartAfter", listing.encode(start))
+    if listing.page.last is not None:
+        shown += element("NextContinuationToken", make_token(listing.page.last))
+    return document("ListBucketResult", shown + listing.entries(request.query.get("fetch-owner") == "true"))
+
+
+async def list_objects(request: S3Request) -> Reply:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html"""
+    marker = request.query.get("marker", "")
+    listing = await _list(request, _bytes(marker))
+    shown = listing.head() + element("Marker", listing.encode(marker))
+    if listing.page.last is not None and listing.delimiter:
+        shown += element("NextMarker", listing.encode(_text(listing.page.last)))
+    return document("ListBucketResult", shown + listing.entries(True))
+
+
+class Listing:
+    """A page with what it was asked for by."""
+
+    def __init__(self, request: S3Request, page: Page, limit: int) -> None:
+        self.request = request
+        self.page = page
+        self.limit = limit
+        self.prefix = request.query.get("prefix", "")
+        self.delimiter = request.query.get("delimiter", "")
+        self.encode: Encode = encoder(request.query.get("encoding-type"))
+
+    def head(self) -> str:
+        shown = element("Name", self.request.bucket) + element("Prefix", self.encode(self.prefix))
+        if self.delimiter:
+            shown += element("Delimiter", self.encode(self.delimiter))
+        shown += element("MaxKeys", str(self.limit))
+        if self.encode.as_url:
+            shown += "<EncodingType>url</EncodingType>"
+        return shown + element("IsTruncated", "true" if self.page.last is not None else "false")
+
+    def entries(self, with_owner: bool) -> str:
+        owned = owner(self.request) if with_owner else ""
+        shown = (f"{self.facts(_text(one.key), one.node)}{owned}" for one in self.page.entries if one.node)
+        return "".join(f"<Contents>{one}</Contents>" for one in shown) + self.prefixes()
+
+    def facts(self, key: str, node: Node) -> str:
+        return (
+            f"{element('Key', self.encode(key))}<LastModified>{iso_time(last_modified(node))}</LastModified>"
+            f"{element('ETag', etag_of(node))}<Size>{node.size}</Size><StorageClass>STANDARD</StorageClass>"
+        )
+
+    def prefixes(self) -> str:
+        return "".join(
+            f"<CommonPrefixes>{element('Prefix', self.encode(_text(one.key)))}</CommonPrefixes>"
+            for one in self.page.entries
+            if one.node is None
+        )
+
+
+async def _list(request: S3Request, after: bytes) -> Listing:
+    limit = request.number("max-keys", MAX_KEYS, MAX_KEYS)
+    prefix, delimiter = _bytes(request.query.get("prefix", "")), _bytes(request.query.get("delimiter", ""))
+    encoder(request.query.get("encoding-type"))
+    page = await request.in_thread(
+        lambda: request.services.buckets.keys(request.caller, request.bucket, prefix, delimiter, after, limit)
+    )
+    return Listing(request, page, limit)
+
+
+async def list_object_versions(request: S3Request) -> Reply:
+    """Each key as its only version, ``null``: what a bucket without versioning answers (CLIENTS 34)."""
+    marker = request.query.get("key-marker", "")
+    listing = await _list(request, _bytes(marker))
+    shown = listing.head() + element("KeyMarker", listing.encode(marker)) + "<VersionIdMarker/>"
+    if listing.page.last is not None:
+        shown += element("NextKeyMarker", listing.encode(_text(listing.page.last)))
+        shown += "<NextVersionIdMarker>null</NextVersionIdMarker>"
+    owned = owner(request)
+    versions = "".join(
+        f"<Version><VersionId>null</VersionId><IsLatest>true</IsLatest>{listing.facts(_text(one.key), one.node)}{owned}"
+        "</Version>"
+        for one in listing.page.entries
+        if one.node
+    )
+    return document("ListVersionsResult", shown + versions + listing.prefixes())
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def make_token(last: bytes) -> str:
+    """Opaque to clients, and good for ever: a listing can be gone on with after any restart."""
+    return base64.urlsafe_b64encode(b"k" + last).decode()
+
+
+def read_token(token: str) -> bytes:
+    try:
+        raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if not raw.startswith(b"k"):
+        raise S3Fault(400, "InvalidArgument", "The continuation token provided is incorrect")
+    return raw[1:]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(key: bytes) -> str:
+    return key.decode("utf-8", "surrogateescape")

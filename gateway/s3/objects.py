@@ -1,0 +1,178 @@
+"""Operations on objects: put, get, head, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.domain.errors import DigestMismatch, TooLarge
+from gateway.domain.node import Node
+from gateway.domain.upload import Declared
+from gateway.exchange import FileBody, Reply
+from gateway.s3 import metadata
+from gateway.s3.buckets import refuse_acl
+from gateway.s3.conditions import NotModified, check_read, of_write
+from gateway.s3.errors import S3Fault, not_implemented
+from gateway.s3.payload import digests
+from gateway.s3.request import S3Request
+from gateway.service.placing import BY_KEY
+from gateway.service.receiving import receive
+from gateway.service.results import Content
+from gateway.wire.fields import http_date
+from gateway.wire.media import presentation
+from gateway.wire.ranges import parse_ranges
+
+MAX_SINGLE_PUT = 5 * 1024**3
+_OVERRIDES = {
+    "response-content-type": "Content-Type",
+    "response-content-language": "Content-Language",
+    "response-expires": "Expires",
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+}
+_UNSUPPORTED = (
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-website-redirect-location",
+    "x-amz-write-offset-bytes",
+)
+
+
+async def put_object(request: S3Request) -> Reply:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"""
+    key = request.object
+    check_supported(request)
+    conditions = of_write(request.exchange.headers)
+    if key.is_folder:
+        return await _put_folder(request)
+    declared = declared_of(request)
+    uploads, caller = request.services.uploads, request.caller
+    try:
+        placed = await receive(
+            lambda: uploads.open(caller, key.path, declared, conditions, BY_KEY),
+            request.payload.body,
+            request.settings.uploads,
+        )
+    except DigestMismatch as error:
+        raise digest_fault(error, request) from error
+    return Reply(200, {"ETag": metadata.etag_of(placed.node)})
+
+
+async def _put_folder(request: S3Request) -> Reply:
+    """A key that ends with a slash is a collection: it has properties, and no place for bytes."""
+    if request.payload.length != 0 and await request.payload.body.read(0):
+        raise TooLarge("a key that ends with a slash is a folder here and cannot hold bytes")
+    change = metadata.properties(request.exchange.headers)
+    conditions = of_write(request.exchange.headers)
+    node = await request.in_thread(
+        lambda: request.services.objects.put_folder(request.caller, request.object, change, conditions)
+    )
+    return Reply(200, {"ETag": metadata.etag_of(node)})
+
+
+def check_supported(request: S3Request) -> None:
+    """Raises S3Fault for what the head asks and is not there: nothing is dropped in silence."""
+    refuse_acl(request)
+    for name in _UNSUPPORTED:
+        if name in request.exchange.headers:
+            raise not_implemented(f"the header {name}")
+    storage = request.header("x-amz-storage-class")
+    if storage not in (None, "STANDARD"):
+        raise S3Fault(400, "InvalidStorageClass", "The storage class you specified is not valid; STANDARD is there")
+
+
+def declared_of(request: S3Request) -> Declared:
+    """What the head of a write declares of the object."""
+    headers, payload = request.exchange.headers, request.payload
+    length = payload.length
+    if length is None:
+        raise S3Fault(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+    if length > MAX_SINGLE_PUT:
+        raise TooLarge("Your proposed upload exceeds the maximum allowed size")
+    found = metadata.user_metadata(headers)
+    return Declared(
+        length=length,
+        content_type=(headers.get("Content-Type") or "")[:255],
+        mtime=metadata.mtime_of(found),
+        digests=digests(headers, payload),
+        md5_etag=True,
+        facts=metadata.facts_of(headers),
+        properties=metadata.change_of(found, headers),
+    )
+
+
+def digest_fault(error: DigestMismatch, request: S3Request) -> S3Fault:
+    """The code that S3 has for each digest."""
+    if error.algorithm == "sha-256" and request.payload.sha256:
+        message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        fault = S3Fault(400, "XAmzContentSHA256Mismatch", message)
+    elif error.algorithm == "md5":
+        fault = S3Fault(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
+    else:
+        fault = S3Fault(400, "BadDigest", error.message)
+    fault.digest = error.digest
+    return fault
+
+
+async def get_object(request: S3Request) -> Reply:
+    """GET and HEAD. A HEAD is answered like a GET; the gate sends the fields alone."""
+    key = request.object
+    node = await request.read(lambda: request.services.objects.get(request.caller, key))
+    headers = headers_of(node)
+    try:
+        check_read(request.exchange.headers, node)
+    except NotModified:
+        return Reply(304, {name: headers[name] for name in ("ETag", "Last-Modified")})
+    for parameter, name in _OVERRIDES.items():
+        if request.query.get(parameter):
+            headers[name] = request.query[parameter]
+    if node.version is None:
+        return Reply(200, headers)
+    content = await _content(request, node)
+    return _ranged(request, headers, content)
+
+
+def headers_of(node: Node) -> dict[str, str]:
+    """The fields of an answer about an object."""
+    headers = {
+        "ETag": metadata.etag_of(node),
+        "Last-Modified": http_date(metadata.last_modified(node)),
+        "Accept-Ranges": "bytes",
+        **metadata.stored_headers(node),
+    }
+    policy = presentation(node.name).get("Content-Security-Policy")
+    if policy or "html" in headers["Content-Type"] or "xml" in headers["Content-Type"]:
+        # a presigned URL may be opened in a browser: nothing of it may run in our origin (RESILIENCE 22)
+        headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return headers
+
+
+async def _content(request: S3Request, node: Node) -> Content:
+    def open_content() -> Content:
+        return request.services.files.content(request.caller, node)
+
+    # a hook may block; without one nothing of this does
+    if request.services.host.implements("check_download"):
+        return await request.in_thread(open_content)
+    return open_content()
+
+
+def _ranged(request: S3Request, headers: Mapping[str, str], content: Content) -> Reply:
+    """The whole object, or one range of it; several are answered with the whole, as S3 does."""
+    ranges = parse_ranges(request.header("Range"), content.size)
+    if ranges is None or len(ranges) != 1:
+        return Reply(200, headers, FileBody([(b"", 0, content.size)], content.open, content.local))
+    start, length = ranges[0]
+    partial = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
+    return Reply(206, partial, FileBody([(b"", start, length)], content.open, content.local))
+
+
+async def delete_object(request: S3Request) -> Reply:
+    """204 whether or not there was anything."""
+    key = request.object
+    conditions = of_write(request.exchange.headers)
+    await request.in_thread(lambda: request.services.objects.delete(request.caller, key, conditions).result())
+    return Reply(204)

@@ -1,0 +1,288 @@
+"""AWS Signature Version 4, as S3 uses it: pure functions from a request to who signed it, and whether it holds.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html. The canonical path and query are
+made from the decoded request, so that it does not matter which of the allowed spellings a client sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from urllib.parse import quote, unquote_to_bytes
+
+from gateway.exchange import Headers
+from gateway.s3.errors import S3Fault
+from gateway.wire.fields import parse_date
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+UNSIGNED = "UNSIGNED-PAYLOAD"
+MAX_SKEW = 15 * 60 * 1000
+MAX_EXPIRES = 7 * 24 * 3600
+_SERVICE = "s3"
+_STAMP = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_PART = re.compile(r"\s*([A-Za-z]+)\s*=\s*([^,\s]*)\s*")
+_UNRESERVED = "-_.~"
+
+Query = Sequence[tuple[str, str]]
+"""Names and values, decoded; bytes that are no UTF-8 as surrogates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """What a signature is made over. ``path`` and ``query`` as sent."""
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request says about its signature. ``at`` is when it was signed, ms UTC; ``expires`` in seconds for a
+    presigned URL; ``payload`` is the hash of the body or one of the words that stand for it."""
+
+    key_id: str
+    day: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    stamp: str
+    at: int
+    payload: str
+    expires: int | None = None
+
+    @property
+    def scope(self) -> str:
+        return f"{self.day}/{self.region}/{self.service}/aws4_request"
+
+
+def parse_query(raw: str) -> list[tuple[str, str]]:
+    """The pairs of a query in their order."""
+    pairs = []
+    for part in raw.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            pairs.append((_decoded(name), _decoded(value)))
+    return pairs
+
+
+def _decoded(text: str) -> str:
+    return unquote_to_bytes(text.replace("+", "%20")).decode("utf-8", "surrogateescape")
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_claim(request: Unsigned) -> Claim:
+    """The claim of a request, from its Authorization header or its query. Raises S3Fault: AccessDenied without any."""
+    query = dict(parse_query(request.query))
+    values = request.headers.getall("Authorization", [])
+    if "X-Amz-Algorithm" in query or "X-Amz-Signature" in query:
+        if values:
+            raise S3Fault(400, "InvalidArgument", "Only one auth mechanism allowed")
+        return _from_query(request, query)
+    if values:
+        return _from_header(request, values)
+    if "Signature" in query and "AWSAccessKeyId" in query:
+        raise _unsupported()
+    raise S3Fault(403, "AccessDenied", "Access Denied")
+
+
+def _unsupported() -> S3Fault:
+    message = f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}."
+    return S3Fault(400, "InvalidRequest", message)
+
+
+def _malformed(message: str) -> S3Fault:
+    return S3Fault(400, "AuthorizationHeaderMalformed", f"The authorization header is malformed; {message}")
+
+
+def _query_fault(message: str) -> S3Fault:
+    return S3Fault(400, "AuthorizationQueryParametersError", message)
+
+
+def _from_header(request: Unsigned, values: list[str]) -> Claim:
+    scheme, _, rest = values[0].strip().partition(" ")
+    if len(values) > 1 or scheme != ALGORITHM:
+        raise _unsupported()
+    parts = {match[1]: match[2] for one in rest.split(",") if (match := _PART.fullmatch(one))}
+    if not {"Credential", "SignedHeaders", "Signature"} <= parts.keys():
+        raise _malformed("Credential, SignedHeaders and Signature are needed.")
+    key_id, day, region, service = _credential(parts["Credential"], _malformed)
+    payload = request.headers.get("x-amz-content-sha256")
+    if payload is None:
+        raise S3Fault(400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    stamp, at = _stamp_of(request.headers)
+    if not stamp.startswith(day):
+        raise _malformed(f'Invalid credential date "{day}". This date is not the same as X-Amz-Date.')
+    signed = tuple(name.lower() for name in parts["SignedHeaders"].split(";") if name)
+    return Claim(key_id, day, region, service, signed, parts["Signature"], stamp, at, payload)
+
+
+def _from_query(request: Unsigned, query: Mapping[str, str]) -> Claim:
+    if query.get("X-Amz-Algorithm") != ALGORITHM:
+        raise _query_fault(f'X-Amz-Algorithm only supports "{ALGORITHM}"')
+    names = ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
+    if any(not query.get(name) for name in names):
+        raise _query_fault(f"Query-string authentication requires {', '.join(names)}")
+    key_id, day, region, service = _credential(query["X-Amz-Credential"], _query_fault)
+    stamp = query["X-Amz-Date"]
+    at = _parse_stamp(stamp)
+    if at is None or not stamp.startswith(day):
+        raise _query_fault("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
+    if not re.fullmatch(r"\d{1,9}", query["X-Amz-Expires"], re.ASCII):
+        raise _query_fault("X-Amz-Expires should be a number")
+    expires = int(query["X-Amz-Expires"])
+    if not 0 < expires <= MAX_EXPIRES:
+        raise _query_fault(f"X-Amz-Expires must be between 1 and {MAX_EXPIRES} seconds")
+    payload = query.get("X-Amz-Content-Sha256") or request.headers.get("x-amz-content-sha256") or UNSIGNED
+    signed = tuple(name.lower() for name in query["X-Amz-SignedHeaders"].split(";") if name)
+    return Claim(key_id, day, region, service, signed, query["X-Amz-Signature"], stamp, at, payload, expires)
+
+
+def _credential(text: str, fault: Callable[[str], S3Fault]) -> tuple[str, str, str, str]:
+    parts = text.rsplit("/", 4)
+    if len(parts) != 5 or parts[4] != "aws4_request":
+        raise fault('the Credential is mal-formed; expecting "<key>/YYYYMMDD/REGION/SERVICE/aws4_request".')
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+def _stamp_of(headers: Headers) -> tuple[str, int]:
+    given = headers.get("x-amz-date")
+    at = _parse_stamp(given) if given is not None else parse_date(headers.get("Date"))
+    if at is None:
+        raise S3Fault(403, "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y%m%dT%H%M%SZ"), at
+
+
+def _parse_stamp(text: str) -> int | None:
+    if not _STAMP.fullmatch(text):
+        return None
+    try:
+        return int(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()) * 1000
+    except ValueError:
+        return None
+
+
+# -- checking ---------------------------------------------------------------------------------------------------------
+
+
+def check_claim(claim: Claim, request: Unsigned, now: int, region: str) -> None:
+    """Everything but the signature itself: region, service, times, and that nothing that counts is unsigned.
+
+    Raises S3Fault.
+    """
+    fault = _malformed if claim.expires is None else _query_fault
+    if claim.region != region:
+        wrong = fault(f"the region '{claim.region}' is wrong; expecting '{region}'")
+        wrong.details = {"Region": region}
+        raise wrong
+    if claim.service != _SERVICE:
+        raise fault(f'incorrect service "{claim.service}". This endpoint belongs to "{_SERVICE}".')
+    if claim.expires is None:
+        if abs(now - claim.at) > MAX_SKEW:
+            message = "The difference between the request time and the current time is too large."
+            raise S3Fault(403, "RequestTimeTooSkewed", message)
+    elif now > claim.at + claim.expires * 1000:
+        raise S3Fault(403, "AccessDenied", "Request has expired")
+    elif claim.at - now > MAX_SKEW:
+        raise S3Fault(403, "AccessDenied", "Request is not yet valid")
+    _check_headers_signed(claim, request.headers)
+
+
+def _check_headers_signed(claim: Claim, headers: Headers) -> None:
+    signed = frozenset(claim.signed_headers)
+    present = {name.lower() for name in headers.keys()}  # noqa: SIM118 a name may stand there twice
+    unsigned = {name for name in present if name.startswith("x-amz-") and name not in signed}
+    if claim.expires is not None:
+        unsigned.discard("x-amz-content-sha256")  # it is in the canonical request as the payload's hash
+    if "host" not in signed:
+        unsigned.add("host")
+    if unsigned:
+        raise S3Fault(
+            403,
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            {"HeadersNotSigned": ", ".join(sorted(unsigned))},
+        )
+
+
+def expected_signature(claim: Claim, request: Unsigned, secret: str) -> str:
+    """The signature that the request should carry, in hex."""
+    text = f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{_sha256(canonical_request(claim, request))}"
+    return _hmac(signing_key(secret, claim.day, claim.region, claim.service), text).hex()
+
+
+def is_signed(claim: Claim, request: Unsigned, secret: str) -> bool:
+    """Whether the signature holds; compared in constant time."""
+    return hmac.compare_digest(expected_signature(claim, request, secret).encode(), claim.signature.encode())
+
+
+def canonical_request(claim: Claim, request: Unsigned) -> bytes:
+    path = quote(unquote_to_bytes(request.path), safe="/" + _UNRESERVED)
+    pairs = [(_quoted(name), _quoted(value)) for name, value in parse_query(request.query)]
+    if claim.expires is not None:
+        pairs = [one for one in pairs if one[0] != "X-Amz-Signature"]
+    query = "&".join(f"{name}={value}" for name, value in sorted(pairs))
+    headers = "".join(f"{name}:{_value(request.headers, name)}\n" for name in claim.signed_headers)
+    lines = (request.method, path, query, headers, ";".join(claim.signed_headers), claim.payload)
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _quoted(text: str) -> str:
+    return quote(text.encode("utf-8", "surrogateescape"), safe=_UNRESERVED)
+
+
+def _value(headers: Headers, name: str) -> str:
+    return ",".join(" ".join(value.split()) for value in headers.getall(name, []))
+
+
+@lru_cache(maxsize=1024)
+def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
+    """The key of one day, region and service."""
+    key = ("AWS4" + secret).encode()
+    for part in (day, region, service, "aws4_request"):
+        key = _hmac(key, part)
+    return key
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.new(key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# -- chunks -----------------------------------------------------------------------------------------------------------
+
+_EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+class ChunkSigner:
+    """The chain of signatures of a body that is sent in signed chunks: each covers the one before it."""
+
+    def __init__(self, claim: Claim, secret: str) -> None:
+        self._key = signing_key(secret, claim.day, claim.region, claim.service)
+        self._head = f"{claim.stamp}\n{claim.scope}"
+        self._previous = claim.signature
+
+    def check_chunk(self, signature: str, sha256: str) -> bool:
+        """Whether the next chunk, of that hash, has that signature."""
+        return self._next(f"{ALGORITHM}-PAYLOAD\n{self._head}\n{self._previous}\n{_EMPTY}\n{sha256}", signature)
+
+    def check_trailer(self, signature: str, trailer: bytes) -> bool:
+        """Whether the trailing fields, each a line of ``name:value``, have that signature."""
+        return self._next(f"{ALGORITHM}-TRAILER\n{self._head}\n{self._previous}\n{_sha256(trailer)}", signature)
+
+    def _next(self, text: str, signature: str) -> bool:
+        wanted = _hmac(self._key, text).hex()
+        self._previous = wanted
+        return hmac.compare_digest(wanted.encode(), signature.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,1 @@
+"""What the protocols have in common on the line: XML, ranges, dates, entity tags, media types."""
