@@ -19,6 +19,7 @@ from typing import Any
 
 from gateway import child, logs, pluginhost
 from gateway.blobstore import Adopting, BlobStore
+from gateway.board.parts import open_board
 from gateway.config import Config, ConfigError, Listen, PluginConfig
 from gateway.db.engine import open_database
 from gateway.domain.errors import KuradoError
@@ -218,7 +219,8 @@ def _services(
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
         standings=standings,
         contracts=contracts,
-        notices=open_notices(config, db, clock, contracts, standings),
+        notices=open_notices(config, db, clock, contracts, standings, incidents.public),
+        board=open_board(config.board, db, clock, standings, incidents, contracts),
         windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
         takedowns=TakedownService(db, space.settling, standings, is_enforced),
         breakglass=BreakGlassService(db, store, clock),

@@ -6,11 +6,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from gateway.board import serving
 from gateway.desk import metrics
 from gateway.domain.errors import KuradoError, Unavailable
 from gateway.service.health import ERROR
@@ -49,6 +51,8 @@ class Desk:
         }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if serving.is_board(environ.get("PATH_INFO") or ""):
+            return self._board(environ, start_response)
         status, content_type, text = self._answer(environ)
         body = text.encode()
         headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), *_SAFE]
@@ -56,6 +60,16 @@ class Desk:
             headers.append(("Allow", "GET, HEAD"))
         start_response(status, headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+    def _board(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """The public board, also when the database is away."""
+        file = serving.read(self._services.board.folder, environ["PATH_INFO"])
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            file = serving.File(405, body=b"only GET and HEAD\n")
+        headers = [("Content-Type", file.content_type), ("Content-Length", str(len(file.body)))]
+        headers += list(serving.HEADERS.items()) + ([("Location", file.location)] if file.location else [])
+        start_response(f"{file.status} {HTTPStatus(file.status).phrase}", headers)
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else file.body]
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         route = self._routes.get(environ.get("PATH_INFO") or "/")

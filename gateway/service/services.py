@@ -21,6 +21,7 @@ from gateway.service.unit_of_work import Database
 from gateway.service.uploads import Uploads, UploadSettings
 
 if TYPE_CHECKING:
+    from gateway.board.writing import BoardWriter
     from gateway.service.accesskeys import AccessKeys
     from gateway.service.accounts import Accounts
     from gateway.service.attests import Attests
@@ -93,6 +94,7 @@ class Services:
     standings: Standings
     contracts: ContractServices
     notices: NoticeServices
+    board: BoardWriter
     windows: ServiceWindows
     takedowns: TakedownService
     breakglass: BreakGlassService

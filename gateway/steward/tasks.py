@@ -34,6 +34,7 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("backups", 5.0, services.backups.run),
         Task("maintenance", 2.0, services.windows.post_regular),
         Task("notices", 1.0, services.notices.deriving.run),
+        Task("board", 1.0, services.board.run),
         Task("mail", 1.0, lambda: services.notices.sending.run(stopping)),
     ]
     return deliveries + chores + [_job(job) for job in services.host.jobs()]
