@@ -31,6 +31,20 @@ class Subscriber:
     deliver: Callable[[Event, UsageLedger | None], None]
 
 
+@dataclass(frozen=True)
+class HealthCheck:
+    """One check of a plugin; called, it answers and never raises."""
+
+    plugin: str
+    run: Callable[[], HealthFact]
+
+    def __call__(self) -> HealthFact:
+        try:
+            return self.run()
+        except Exception as error:
+            return HealthFact(self.plugin, "error", f"its health check failed: {type(error).__name__}: {error}")
+
+
 class PluginHost:
     """Made by :func:`gateway.pluginhost.load`; plugins are called in the order of gateway.yaml."""
 
@@ -108,8 +122,18 @@ class PluginHost:
         return opened
 
     def _open_inspector(self, plugin: Plugin, info: UploadInfo) -> Inspector | None:
+        opened: list[Inspector | None] = []
+
+        def open_one() -> Inspector | None:
+            opened.append(plugin.callers["open_inspector"](upload=info))
+            return opened[0]
+
+        def abort_late() -> None:
+            if opened and opened[0] is not None:
+                opened[0].abort()
+
         try:
-            inspector = plugin.call("open_inspector", upload=info)
+            inspector = plugin.guarded("open_inspector", open_one, abort_late)
         except PluginFault as fault:
             if fault_verdict(plugin, fault).outcome is Outcome.REFUSE:
                 raise unavailable(plugin, fault) from fault
@@ -160,11 +184,11 @@ class PluginHost:
         found = self._registered("register_jobs", list, lambda job: job.name)
         return list(found.values())
 
-    def health_checks(self) -> list[Callable[[], HealthFact]]:
+    def health_checks(self) -> list[HealthCheck]:
         """Health checks that do not raise: one that fails answers with level error."""
-        checks: list[Callable[[], HealthFact]] = []
+        checks: list[HealthCheck] = []
         for plugin in self._by_hook.get("register_health", ()):
-            checks += [_safe_health(plugin, one) for one in self._answer(plugin, "register_health", list)]
+            checks += [HealthCheck(plugin.name, one) for one in self._answer(plugin, "register_health", list)]
         return checks
 
     def policy_kinds(self) -> dict[str, PolicyKind]:
@@ -215,13 +239,3 @@ def _subscriber(plugin: Plugin) -> Subscriber:
         plugin.callers["on_event"](event=event, ledger=ledger)
 
     return Subscriber(plugin.name, bool(getattr(plugin.impl, "in_transaction", False)), deliver)
-
-
-def _safe_health(plugin: Plugin, check: Callable[[], HealthFact]) -> Callable[[], HealthFact]:
-    def run() -> HealthFact:
-        try:
-            return check()
-        except Exception as error:
-            return HealthFact(plugin.name, "error", f"its health check failed: {type(error).__name__}: {error}")
-
-    return run

@@ -32,13 +32,16 @@ class Workers:
 
         ``on_late`` is called by the worker when a call that was given up returns after all.
         """
-        late = threading.Event()
+        lock = threading.Lock()
+        state = {"returned": False, "given up": False}
 
         def job() -> T:
             try:
                 return work()
             finally:
-                if late.is_set() and on_late is not None:
+                with lock:
+                    state["returned"] = True
+                if state["given up"] and on_late is not None:
                     on_late()
 
         future: Future[T] = Future()
@@ -46,10 +49,11 @@ class Workers:
         try:
             return future.result(timeout)
         except TimeoutError:
-            if future.done():  # the work itself raised TimeoutError
-                raise
-            late.set()
-            raise DeadlineMissed(f"no answer within {timeout:g} s") from None
+            with lock:
+                state["given up"] = not state["returned"]
+            if state["given up"]:
+                raise DeadlineMissed(f"no answer within {timeout:g} s") from None
+        return future.result()  # in the last moment, or the work itself raised TimeoutError
 
     def _jobs_for(self, job: Callable[[], Any], future: Future[Any]) -> None:
         if not self._idle.acquire(blocking=False):

@@ -66,7 +66,15 @@ class Health:
             ("clock", self._clock_is_sane),
             ("outbox", self._outbox_age),
         ]
-        return own + [(f"plugin.{number}", check) for number, check in enumerate(self._host.health_checks())]
+        found: dict[str, list[Check]] = {}
+        for check in self._host.health_checks():
+            found.setdefault(check.plugin, []).append(check)
+        # a check that does not answer says no name: the plugin's, and a number where it has several
+        return own + [
+            (f"plugin.{plugin}" + (f".{number}" if len(checks) > 1 else ""), check)
+            for plugin, checks in found.items()
+            for number, check in enumerate(checks, 1)
+        ]
 
     def examine(self) -> list[HealthFact]:
         """Runs every check, each under a deadline."""

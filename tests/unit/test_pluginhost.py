@@ -433,6 +433,25 @@ def test_a_hook_that_hangs_is_given_up_and_cleans_up_behind_itself() -> None:
     assert aborted.wait(60)
 
 
+def test_an_inspector_that_comes_too_late_is_aborted() -> None:
+    going_on, aborted = threading.Event(), threading.Event()
+
+    class Late(Inspector):
+        def abort(self) -> None:
+            aborted.set()
+
+    def open_late() -> Late:
+        going_on.wait(60)
+        return Late()
+
+    host = host_of(plugin_with(open_inspector=open_late), timeout=0.05)
+    with pytest.raises(InspectorUnavailable):
+        host.open_inspectors(INFO)
+    assert not aborted.is_set()
+    going_on.set()
+    assert aborted.wait(60)
+
+
 def test_only_so_many_calls_may_hang() -> None:
     from gateway.pluginhost.workers import DeadlineMissed, Workers
 
@@ -510,6 +529,7 @@ def test_what_plugins_register_is_collected_by_name() -> None:
         ("x", "ok"),
         ("p1", "error"),
     ]
+    assert [check.plugin for check in host.health_checks()] == ["p0", "p1"]
 
 
 def test_two_plugins_that_register_the_same_name_stop_the_start() -> None:
