@@ -144,7 +144,7 @@ class Outbox:
                 subscriber.deliver(event, None)
             except Exception as error:
                 self._advance(subscriber.name, cursor.tenant_id, saved, seq, fence)
-                self._store_failure(cursor if seq == cursor.seq else _fresh(cursor, seq), event, error)
+                self._store_failure(cursor if seq == cursor.seq else _fresh(cursor, seq), event, error, fence)
                 return handled
             seq, handled = event.seq, handled + 1
             if stopping() or time.monotonic() >= turn_ends:
@@ -170,7 +170,7 @@ class Outbox:
                     raise
                 good = events[: events.index(at[-1])]
                 if not good:
-                    self._store_failure(cursor, at[-1], error)
+                    self._store_failure(cursor, at[-1], error, fence)
                     return 0
                 # the savepoint undid the good ones with the bad one: book them alone, the bad one fails next round
                 events = good
@@ -182,10 +182,19 @@ class Outbox:
         if not self._db.write(lambda tx: tx.events.advance(subscriber, tenant_id, from_seq, to_seq, fence)).result():
             raise FenceLost(f"the cursor of {subscriber} is no longer ours")
 
-    def _store_failure(self, cursor: Cursor, event: Event, error: Exception) -> None:
+    def _store_failure(self, cursor: Cursor, event: Event, error: Exception, fence: int) -> None:
         now = self._clock()
         failed = after_failure(cursor, error, now)
         subject = f"{failed.subscriber}/{event.tenant}"
+
+        def store(tx: Tx) -> None:
+            if not tx.events.failed(failed, fence):
+                raise FenceLost(f"the cursor of {failed.subscriber} is no longer ours")
+            if failed.parked:
+                message = f"event {event.seq} ({event.kind}) failed {failed.attempts} times: {failed.error}"
+                tx.system.alarm(ALARM, subject, message, now)
+
+        self._db.write(store).result()
         log.log(
             logging.ERROR if failed.parked else logging.WARNING,
             "event parked" if failed.parked else "event not delivered",
@@ -199,14 +208,6 @@ class Outbox:
             },
             exc_info=None if isinstance(error, KuradoError) else error,
         )
-
-        def store(tx: Tx) -> None:
-            tx.events.failed(failed)
-            if failed.parked:
-                message = f"event {event.seq} ({event.kind}) failed {failed.attempts} times: {failed.error}"
-                tx.system.alarm(ALARM, subject, message, now)
-
-        self._db.write(store).result()
 
     # -- what operators do --------------------------------------------------------------------------------------------
 
@@ -270,7 +271,7 @@ class Outbox:
                 if not tx.events.advance(subscriber, tenant.id, cursor.seq, seq, 0):
                     raise NotFound("the cursor has moved meanwhile: look again")
             fresh = _fresh(cursor, seq)
-            tx.events.failed(fresh)
+            tx.events.failed(fresh, 0)
             tx.system.alarm(ALARM, f"{subscriber}/{tenant_name}", None, now)
             return fresh
 

@@ -288,8 +288,9 @@ class EventRepository(Protocol):
     def advance(self, subscriber: str, tenant_id: int, from_seq: int, to_seq: int, fence: int) -> bool:
         """Compare-and-set under the steward's fencing token; False when another moved it or the fence is old."""
 
-    def failed(self, cursor: Cursor) -> None:
-        """Stores attempts, retry_at, error and parked of a cursor."""
+    def failed(self, cursor: Cursor, fence: int) -> bool:
+        """Stores attempts, retry_at, error and parked of a cursor; False as ``advance`` does. ``fence`` 0 is an
+        operator's hand."""
 
     def forget_subscriber(self, subscriber: str) -> None: ...
     def trim(self, tenant_id: int, up_to_seq: int) -> int:
@@ -458,9 +459,9 @@ class DocumentRepository(Protocol):
 
 class Tx(Protocol):
     """One transaction: the repositories that work in it."""
+
     def erase_customer_keys(self, contract: str, keys: Collection[str]) -> None:
         """Takes these keys out of all versions; each keeps the digest by which acts name it."""
-
 
     tenants: TenantRepository
     users: UserRepository

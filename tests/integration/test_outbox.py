@@ -147,6 +147,22 @@ def test_a_steward_that_was_succeeded_moves_no_cursor(space: Space, in_transacti
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_steward_that_was_succeeded_stores_no_failure(space: Space, in_transaction: bool) -> None:
+    space.put("a", b"1")
+    recorder = Recorder(in_transaction=in_transaction, failing={1: RuntimeError("no")})
+    box, old = outbox(space, recorder), steward(space, "a" * 12)
+    for _ in range(MAX_ATTEMPTS - 1):
+        box.deliver(recorder, old)
+        space.clock.forward(60)
+    space.clock.forward(LEASE_MS / 1000 + 1)
+    steward(space, "b" * 12)
+    with pytest.raises(FenceLost):
+        box.deliver(recorder, old)
+    assert [line.parked for line in box.backlog()] == [False]
+    assert space.services.health.alarms() == []
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
 def test_an_event_that_keeps_failing_is_parked_with_an_alarm_and_those_before_it_are_kept(
     space: Space, in_transaction: bool
 ) -> None:

@@ -68,19 +68,26 @@ class Events:
 
     def advance(self, subscriber: str, tenant_id: int, from_seq: int, to_seq: int, fence: int) -> bool:
         """``fence`` 0 is an operator's hand, which carries no steward's token and is held by the comparison alone."""
-        if fence and fence < int(self._s.scalar("SELECT value FROM counters WHERE name = 'fence.steward'") or 0):
+        if self._is_succeeded(fence):
             return False
         if from_seq == 0:
             sql = f"INSERT INTO cursors ({_CURSOR}) VALUES (?, ?, 0, 0, 0, '', ?) ON CONFLICT DO NOTHING"
             self._s.run(sql, subscriber, tenant_id, False)
         return self._s.run(_ADVANCE, to_seq, False, subscriber, tenant_id, from_seq) == 1
 
-    def failed(self, cursor: Cursor) -> None:
-        self._s.run(
+    def failed(self, cursor: Cursor, fence: int) -> bool:
+        if self._is_succeeded(fence):
+            return False
+        stored = self._s.run(
             _FAILED,
             cursor.subscriber, cursor.tenant_id, cursor.seq, cursor.attempts, cursor.retry_at, cursor.error,
             cursor.parked,
         )  # fmt: skip
+        return stored == 1
+
+    def _is_succeeded(self, fence: int) -> bool:
+        newest = "SELECT value FROM counters WHERE name = 'fence.steward'"
+        return bool(fence) and fence < int(self._s.scalar(newest) or 0)
 
     def forget_subscriber(self, subscriber: str) -> None:
         self._s.run("DELETE FROM cursors WHERE subscriber = ?", subscriber)

@@ -63,10 +63,10 @@ def test_due_names_who_has_unread_events_the_quiet_ones_first(db: SqlDatabase, t
 def test_a_failure_puts_a_cursor_off_and_parking_stops_it(db: SqlDatabase, tenant: Tenant) -> None:
     happen(db, tenant)
     failed = Cursor("replica", tenant.id, 0, attempts=3, retry_at=NOW + 10, error="no route")
-    write(db, lambda tx: tx.events.failed(failed))
+    write(db, lambda tx: tx.events.failed(failed, 0))
     assert db.read(lambda tx: tx.events.due("replica", NOW + 9, 10)) == []
     assert db.read(lambda tx: tx.events.due("replica", NOW + 10, 10)) == [failed]
-    write(db, lambda tx: tx.events.failed(Cursor("replica", tenant.id, 0, 4, 0, "no route", parked=True)))
+    write(db, lambda tx: tx.events.failed(Cursor("replica", tenant.id, 0, 4, 0, "no route", parked=True), 0))
     assert db.read(lambda tx: tx.events.due("replica", NOW + 99, 10)) == []
     assert [one.parked for one in db.read(lambda tx: tx.events.cursors("replica"))] == [True]
     write(db, lambda tx: tx.events.advance("replica", tenant.id, 0, 1, 0))
