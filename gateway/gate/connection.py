@@ -133,6 +133,11 @@ class Connection(web_protocol.RequestHandler):
         """Whether a request is queued or under way, or its answer is still being taken."""
         return self._unanswered > 0 or self._discarding
 
+    @property
+    def ends(self) -> bool:
+        """Whether the answer under way is the last: nothing more is read from this line."""
+        return bool(self._close)
+
     def abort(self) -> None:
         """Cuts the line: the client can never take what it has for a whole answer."""
         if self.transport is not None:

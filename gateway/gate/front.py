@@ -132,7 +132,7 @@ class Front:
 
     def _persists(self, request: Request, reply: Reply, body: RequestBody) -> bool:
         message = request.message
-        if reply.close or message.should_close or message.upgrade or self.is_draining:
+        if reply.close or message.should_close or message.upgrade or self.is_draining or request.connection.ends:
             return False
         if body.is_expected:
             return False
