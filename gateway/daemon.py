@@ -33,10 +33,10 @@ from gateway.service.accesskeys import AccessKeys
 from gateway.service.accounts import Accounts
 from gateway.service.attests import Attests
 from gateway.service.audit import Audit
+from gateway.service.billing import open_billing
 from gateway.service.backups import Backups
 from gateway.service.breakglass import BreakGlassService
 from gateway.service.claims import Claims
-from gateway.service.billing import open_billing
 from gateway.service.contracts import contract_services
 from gateway.service.deadlines import Deadlines
 from gateway.service.directory import Directory
@@ -221,10 +221,10 @@ def _services(
         contracts=contracts,
         notices=open_notices(config, db, clock, contracts, standings, incidents.public),
         board=open_board(config.board, db, clock, standings, incidents, contracts),
+        billing=open_billing(db, clock, ids, policies, usage, standings, host.exporters),
         windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
         takedowns=TakedownService(db, space.settling, standings, is_enforced),
         breakglass=BreakGlassService(db, store, clock),
-        billing=open_billing(db, clock, policies, usage, standings, host.exporters),
         audit=Audit(db, clock),
         incidents=incidents,
         attests=attests,

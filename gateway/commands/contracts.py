@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gateway.commands import contract_powers
+from gateway.commands import contract_customers, contract_powers
 from gateway.commands.acting import (
     DAY,
     TIME,
@@ -43,6 +43,7 @@ def contract() -> None:
     """
 
 
+contract_customers.add(contract)
 contract_powers.add(contract)
 
 
@@ -66,6 +67,7 @@ def told(app: Application, one: Contract, as_json: bool) -> None:
 @click.option("--address", required=True)
 @click.option("--contact", required=True, help="The person to talk to.")
 @click.option("--email", required=True, help="The registered address, to which notices go (NTC-01).")
+@contract_customers.more_customer_options
 @click.option("--plan", required=True, help="A plan of the price list: kurado plan list.")
 @click.option("--payment", type=click.Choice(PAYMENT_METHODS), required=True)
 @click.option("--route", type=click.Choice([str(one) for one in Channel]), default="direct", show_default=True)
@@ -84,6 +86,9 @@ def apply(
     address: str,
     contact: str,
     email: str,
+    postal_code: str | None,
+    phone: str | None,
+    language: str | None,
     plan: str,
     payment: str,
     route: str,
@@ -97,7 +102,8 @@ def apply(
 ) -> None:
     """File an application (APP-01) under NAME, by which contract and tenant are called from then on."""
     filed = Filed(
-        {"name": customer, "address": address, "contact": contact, "email": email},
+        {"name": customer, "address": address, "contact": contact, "email": email}
+        | contract_customers.given(postal_code=postal_code, phone=phone, language=language),
         plan,
         payment,
         route,
@@ -326,35 +332,6 @@ def agree(app: Application, /, name: str, about: str, days: int, as_json: bool, 
 def settle(app: Application, name: str, paid_on: date, as_json: bool) -> None:
     """Record the payment of an early cancellation's lump sum (END-03, END-04)."""
     told(app, app.services.contracts.papers.lump_sum_paid(name, actor(app), paid_on), as_json)
-
-
-@contract.command("customer")
-@click.argument("name")
-@click.option("--customer")
-@click.option("--address")
-@click.option("--contact")
-@click.option("--email")
-@paper_options
-@role_option
-@json_option
-@click.pass_obj
-def customer_(
-    app: Application,
-    /,
-    name: str,
-    customer: str | None,
-    address: str | None,
-    contact: str | None,
-    email: str | None,
-    role: str,
-    as_json: bool,
-    **document: Any,
-) -> None:
-    """Record a change form: another name, address, contact or notice address of the customer (CUS-01)."""
-    given = {"name": customer, "address": address, "contact": contact, "email": email}
-    changes = {key: value for key, value in given.items() if value is not None}
-    papers = app.services.contracts.papers
-    told(app, papers.change_customer(name, actor(app, role), paper(**document), changes), as_json)
 
 
 # -- look -------------------------------------------------------------------------------------------------------------

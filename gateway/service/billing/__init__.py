@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.domain.ids import Ids
+from gateway.service.billing.accounts import BankAccounts
 from gateway.service.billing.closing import Closed, Closing
 from gateway.service.billing.collecting import Collecting
 from gateway.service.billing.ledger import Ledger
 from gateway.service.billing.payments import Invoices
+from gateway.service.contracts.book import ContractBook
 from gateway.service.policies import Policies
 from gateway.service.standing import Standings
 from gateway.service.unit_of_work import Database
@@ -30,6 +33,7 @@ class BillingServices:
     closing: Closing
     invoices: Invoices
     collecting: Collecting
+    accounts: BankAccounts
 
     def ledger(self, contract: str) -> Ledger:
         """All money of a contract. NotFound."""
@@ -39,6 +43,7 @@ class BillingServices:
 def open_billing(
     db: Database,
     clock: Callable[[], int],
+    ids: Ids,
     policies: Policies,
     usage: UsageService,
     standings: Standings,
@@ -49,4 +54,5 @@ def open_billing(
         closing=Closing(db, clock, policies, usage, standings),
         invoices=Invoices(db, clock, standings.forget),
         collecting=Collecting(db, clock, exporters, standings.forget),
+        accounts=BankAccounts(ContractBook(db, ids, clock, policies.values_of, standings.forget)),
     )

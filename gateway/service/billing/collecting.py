@@ -197,6 +197,8 @@ class Collecting:
         if not waiting:
             raise FileRejected(0, f"no order waits for a result{f' under {order_id}' if order_id else ''}")
         order, results = _matching(exporter, content, waiting)
+        if order.on > jst_date(self._clock()):
+            raise FileRejected(1, f"the debits of {order.id} are of {order.on}, which lies in the future")
         parts = {one.customer_number: one for one in order.parts}
         marked: list[tuple[str, str]] = []
         for result in results:

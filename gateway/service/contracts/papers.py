@@ -18,7 +18,7 @@ from gateway.service.contracts.intake import agreed
 from gateway.service.policies import Policies
 from gateway.service.unit_of_work import Tx
 
-CUSTOMER_FIELDS = ("name", "address", "contact", "email")
+CUSTOMER_FIELDS = ("name", "address", "contact", "email", "postal_code", "phone", "language")
 
 
 class Papers:
