@@ -422,6 +422,10 @@ class ActRepository(Protocol):
     def of_prefix(self, prefix: str) -> list[Act]:
         """The acts about all subjects of a kind: ``maintenance:``."""
 
+    def of_kind(self, kind: str) -> list[Act]: ...
+    def latest(self, kind: str, prefix: str) -> Act | None:
+        """The newest act of a kind about a subject with that prefix."""
+
     def of_tenant(self, tenant_id: int) -> list[Act]: ...
 
 
@@ -430,10 +434,6 @@ class TakedownRepository(Protocol):
 
     def add(self, takedown: str, tenant_id: int, node_id: int) -> tuple[int, int]:
         """Marks the file, or all files below the collection, that are not marked yet: (bytes, files) of them."""
-
-    def of_kind(self, kind: str) -> list[Act]: ...
-    def latest(self, kind: str, prefix: str) -> Act | None:
-        """The newest act of a kind about a subject with that prefix."""
 
     def lift(self, takedown: str) -> tuple[int, int]:
         """Takes the marks away: (bytes, files) of those that still exist, as they are now."""
@@ -450,6 +450,9 @@ class DocumentRepository(Protocol):
     def customer(self, contract: str) -> Mapping[str, str]:
         """The newest version; empty when there is none."""
 
+    def erase_customer_keys(self, contract: str, keys: Collection[str]) -> None:
+        """Takes these keys out of all versions; each keeps the digest by which acts name it."""
+
     def customer_digest(self, contract: str) -> str:
         """That of the newest version, ``""`` when there is none."""
 
@@ -459,9 +462,6 @@ class DocumentRepository(Protocol):
 
 class Tx(Protocol):
     """One transaction: the repositories that work in it."""
-
-    def erase_customer_keys(self, contract: str, keys: Collection[str]) -> None:
-        """Takes these keys out of all versions; each keeps the digest by which acts name it."""
 
     tenants: TenantRepository
     users: UserRepository
