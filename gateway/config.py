@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.configapprovers import approvers_config
 from gateway.configenv import PREFIX, overlay
 from gateway.configmail import BoardConfig, MailConfig, board_config, mail_config
 from gateway.domain.fields import FieldError, Fields, boolean, integer, one_of, text, texts
@@ -181,6 +182,8 @@ class Config:
     incidents: IncidentConfig = IncidentConfig()
     contracts: str = "optional"
     """``required``: only tenants under contract and demo tenants are served (SVC-01)."""
+    approvers: Mapping[str, str] = field(default_factory=dict)
+    """Name → hash of the passphrase of those who may be the second person; empty: any other login."""
     s3: S3Config = S3Config()
     master_key: Mapping[str, Any] | None = None
     """Where the master key is found, as :func:`gateway.masterkey.load_master_key` takes it."""
@@ -241,6 +244,7 @@ def _config(top: Fields, file: Path) -> Config:
         demo=top.take("demo", boolean, False),
         durability=top.take("durability", one_of("full", "relaxed"), "full"),
         contracts=top.take("contracts", one_of("optional", "required"), "optional"),
+        approvers=top.take("approvers", approvers_config, {}),
         mail=mail_config(top.section("mail"), folder),
         board=board_config(top.section("board"), folder, data_dir),
         s3=_s3(top.section("s3")),

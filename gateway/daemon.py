@@ -224,7 +224,7 @@ def _services(
         billing=open_billing(db, clock, ids, policies, usage, standings, host.exporters),
         windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
         takedowns=TakedownService(db, space.settling, standings, is_enforced),
-        breakglass=BreakGlassService(db, store, clock),
+        breakglass=BreakGlassService(db, store, clock, policies.values),
         audit=Audit(db, clock),
         incidents=incidents,
         attests=attests,

@@ -82,6 +82,7 @@ def show(app: Any, tenant: str, day: Any, as_json: bool) -> None:
     A billing month is the 21st to the 20th (CAL-01), named by its first day. A running period's figures reach up to the
     last full hour or the last thing that was booked; those of a closed one are final.
     """
+    app.note("usage.read", "usage", "PRV-01", tenant)
     statement = app.services.usage.statement(tenant, day)
     if as_json:
         click.echo(json.dumps(statement, ensure_ascii=False, indent=1))
@@ -96,6 +97,7 @@ def show(app: Any, tenant: str, day: Any, as_json: bool) -> None:
 @click.pass_obj
 def records(app: Any, tenant: str, day: Any) -> None:
     """Print the period's hourly usage records, one CloudEvent (JSON) a line."""
+    app.note("usage.read", "usage records", "PRV-01", tenant)
     for record in app.services.usage.records(tenant, day):
         click.echo(json.dumps(record, ensure_ascii=False))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -74,6 +75,30 @@ def role_option(command: F) -> F:
 def actor(app: Application, role: str = "operator") -> Actor:
     """Whoever runs the command."""
     return Actor(app.who, PARTNERS[role])
+
+
+def approver_options(command: F) -> F:
+    """Of the commands by which a second person approves."""
+    for option in (
+        click.option(
+            "--passphrase-stdin", is_flag=True, help="Read the passphrase from standard input; else it is asked."
+        ),
+        click.option("--as", "approver", help="One of `approvers` in gateway.yaml, where some are listed."),
+    ):
+        command = option(command)
+    return command
+
+
+def approving(app: Application, approver: str | None, *, passphrase_stdin: bool, rule: str) -> Actor:
+    """The second person, proved as gateway.yaml asks for it. ActRefused with the rule."""
+    from gateway.service.approvers import Approvers
+
+    passphrase = None
+    if approver is not None:
+        passphrase = (
+            sys.stdin.readline().rstrip("\n") if passphrase_stdin else click.prompt("passphrase", hide_input=True)
+        )
+    return Approvers(app.config.approvers).approver(app.who, approver, passphrase, rule)
 
 
 def paper_options(command: F) -> F:

@@ -9,6 +9,7 @@ import contextlib
 import getpass
 import json
 import os
+import pwd
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -64,10 +65,20 @@ class Application:
 
     @property
     def who(self) -> str:
-        """The operator, for events and the history of policies: the login on this machine."""
+        """The operator, for acts and events: the login on this machine. What the environment says is believed of root
+        only, who could be anybody: the one who used sudo, or LOGNAME."""
+        uid = os.getuid()
         with contextlib.suppress(OSError, KeyError):
-            return getpass.getuser()
-        return f"uid {os.getuid()}"
+            return pwd.getpwuid(uid).pw_name if uid else os.environ.get("SUDO_USER") or getpass.getuser()
+        return f"uid {uid}"
+
+    def note(self, kind: str, subject: str, rule: str, tenant: str | None = None) -> None:
+        """Records that the operator did or looked at something, before it is done or shown (P-6, PRV-01)."""
+        from gateway.domain.acts import ActorRole
+        from gateway.service.contracts.book import Actor
+
+        owner = self.services.accounts.tenant(tenant) if tenant else None
+        self.services.audit.note(Actor(self.who, ActorRole.OPERATOR), kind, subject, rule, owner)
 
     # -- commands of plugins ------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gateway.commands.acting import act_data, act_row, actor, jst
+from gateway.commands.acting import act_data, act_row, actor, approver_options, approving, jst
 from gateway.commands.app import Application, json_option, show, show_json, tenant_argument, tenant_option
 from gateway.commands.takedowns import segments
 from gateway.domain.contract.breakglass import GROUNDS
@@ -41,11 +41,21 @@ def request(app: Application, tenant: str, objects: tuple[str, ...], ground: str
 
 @breakglass.command("approve")
 @click.argument("request_id", metavar="REQUEST")
+@approver_options
 @click.pass_obj
-def approve(app: Application, request_id: str) -> None:
+def approve(app: Application, request_id: str, approver: str | None, passphrase_stdin: bool) -> None:
     """Approve what another person asked for; it is open from now on."""
-    one = app.services.breakglass.approve(request_id, actor(app))
+    second = approving(app, approver, passphrase_stdin=passphrase_stdin, rule="PRV-03")
+    one = app.services.breakglass.approve(request_id, second)
     click.echo(f"request {one.id} is open until {jst(one.expires_at)}")
+
+
+@breakglass.command("passphrase")
+def passphrase() -> None:
+    """Make the hash of a passphrase, for `approvers` in gateway.yaml. The approver types it in."""
+    from gateway.service.passwords import hash_password
+
+    click.echo(hash_password(click.prompt("passphrase", hide_input=True, confirmation_prompt=True, err=True)))
 
 
 @breakglass.command("read")

@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from gateway.commands.acting import DAY, TIME, actor
+from gateway.commands.acting import DAY, TIME, actor, approver_options, approving
 from gateway.commands.app import Application, json_option
 from gateway.domain.contract.records import Contract
 
@@ -130,13 +130,23 @@ def discontinue(
 @click.argument("name")
 @click.option("--reason", default="", help="Why: the first person gives it.")
 @click.option("--approve", is_flag=True, help="Approve what another person asked for.")
+@approver_options
 @json_option
 @click.pass_obj
-def stop(app: Application, name: str, reason: str, approve: bool, as_json: bool) -> None:
+def stop(
+    app: Application,
+    name: str,
+    reason: str,
+    approve: bool,
+    approver: str | None,
+    passphrase_stdin: bool,
+    as_json: bool,
+) -> None:
     """Stop the service for a customer on the ground of §24(2): one person asks, another approves (ANT-01)."""
     powers = app.services.contracts.powers
     if approve:
-        _told(app, powers.approve_stop(name, actor(app)), as_json)
+        second = approving(app, approver, passphrase_stdin=passphrase_stdin, rule="ANT-01")
+        _told(app, powers.approve_stop(name, second), as_json)
         return
     one = powers.request_stop(name, actor(app), reason)
     _told(app, one, as_json)

@@ -63,11 +63,12 @@ def _rule(what: str) -> Rule | None:
 
 def _found(app: Application, what: str) -> Explained:
     explaining = app.services.contracts.explaining
-    if what.isdecimal():
-        return explaining.refusal(int(what))
     kind, _, number = what.rpartition(":")
-    if kind in ("refusal", "act") and number.isdecimal():
-        return explaining.refusal(int(number)) if kind == "refusal" else explaining.act(int(number))
+    if kind in ("", "refusal") and number.isdecimal():
+        app.note("refusals.read", f"refusal:{number}", "PRV-01")
+        return explaining.refusal(int(number))
+    if kind == "act" and number.isdecimal():
+        return explaining.act(int(number))
     invoice, _, line = what.removeprefix("invoice:").partition("/")
     if line and not line.isdecimal():
         raise click.UsageError(f"{line!r} is no number of a line")

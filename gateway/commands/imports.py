@@ -37,6 +37,7 @@ def import_(app: Application, tenant: str, folder: Path, into: str, as_json: boo
     from gateway.domain.tenant import Caller
     from gateway.service.accounts import operator_caller
 
+    app.note("space.imported_into", f"tenant:{tenant}", "P-6", tenant)
     owner = operator_caller(app.services.accounts.tenant(tenant), app.who)
     caller = Caller(owner.tenant, owner.user, verb="IMPORT")
     app.deployment.leases.keep()

@@ -55,6 +55,9 @@ def break_(app: Application, token: str, yes: bool, as_json: bool) -> None:
         raise NotFound(f"there is no lock {token}")
     if not yes:
         click.confirm("Another user may be working under this lock. Break it?", abort=True, err=True)
+    tenants = {one.id: one.name for one in app.services.accounts.tenants()}
+    found = next(one for one in app.services.locks.list() if one.token == token)
+    app.note("lock.broken", f"lock:{token}", "P-6", tenants.get(found.tenant_id))
     broken = app.services.locks.break_(token)
     if as_json:
         show_json({"token": broken.token, "broken": True})

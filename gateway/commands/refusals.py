@@ -25,7 +25,9 @@ def refusals() -> None:
 def list_(app: Application, tenant: str | None, limit: int, as_json: bool) -> None:
     """Show the latest refusals, newest first. Names of files are masked (PRV-06); `kurado explain` takes the number."""
     accounts = app.services.accounts
-    wanted = accounts.tenant(tenant).id if tenant else None
+    owner = accounts.tenant(tenant) if tenant else None
+    app.note("refusals.read", "refusals", "PRV-01", tenant)
+    wanted = owner.id if owner else None
     names = {one.id: one.name for one in accounts.tenants()}
     rows = []
     for one in app.services.refusals.recent(wanted, limit):

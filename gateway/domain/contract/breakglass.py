@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from gateway.domain.acts import Act
 
 PREFIX = "breakglass:"
-MAX_HOURS = 8  # privacy.breakglass_max_hours, D-41
 GROUNDS = ("legal", "system_management_company", *(f"9-{item}" for item in range(2, 8)))
 """§14 ①, ②, and ③: the items of §9(1)②–⑦ as in the takedowns that they prepare (TKD-04)."""
 
