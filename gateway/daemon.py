@@ -193,6 +193,8 @@ def _services(
         states = {plugin.context.name: getattr(plugin.impl, "backup_state", None) for plugin in host.plugins}
         return {name: state for name, state in states.items() if callable(state)}
 
+    billing = open_billing(db, clock, ids, policies, usage, standings, host.exporters)
+    health.add("billing", billing.closing.health)
     contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(
         db=db,
@@ -221,7 +223,7 @@ def _services(
         contracts=contracts,
         notices=open_notices(config, db, clock, contracts, standings, incidents.public),
         board=open_board(config.board, db, clock, standings, incidents, contracts),
-        billing=open_billing(db, clock, ids, policies, usage, standings, host.exporters),
+        billing=billing,
         windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
         takedowns=TakedownService(db, space.settling, standings, is_enforced),
         breakglass=BreakGlassService(db, store, clock, policies.values),

@@ -1,4 +1,4 @@
-"""``billing close|issue|status|collect|import-results|orders|export``: invoices by the calendar, collected."""
+"""``billing close|issue|status|refund|collect|import-results|orders|export``: invoices by the calendar, collected."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.commands.app import Application, json_option, show, show_json, tena
 from gateway.domain.errors import ActRefused
 from gateway.domain.invoice_json import document_to_json
 from gateway.service.billing import Closed
+from gateway.service.billing.refunds import OF_CONTRACT
 
 
 def add(cli: click.Group) -> None:
@@ -87,6 +88,22 @@ def status(app: Application, as_json: bool) -> None:
                 {"contract": contract.name, "what": "credit left", "since": None, "amount": left, "rule": "FEE-10"}
             )
     show(as_json, rows, empty="everything is closed and paid")
+
+
+@billing.command("refund")
+@click.argument("contract")
+@click.option("--rule", required=True, help="; ".join(f"{name}: {text}" for name, text in OF_CONTRACT.items()) + ".")
+@click.option("--amount", type=int, required=True)
+@click.option("--reason", required=True)
+@click.option("--on", type=DAY, metavar="DATE", help="The day on which it was paid; today's unless given.")
+@click.pass_obj
+def refund(app: Application, contract: str, rule: str, amount: int, reason: str, on: date | None) -> None:
+    """Record money that went back to a customer, by a rule that says so; there is no other refund (FEE-06)."""
+    service = app.services.billing
+    day = on or service.invoices.today()
+    service.refunds.of_contract(contract, actor(app), rule=rule, amount=amount, on=day, reason=reason)
+    left = "".join(f", {most:,} JPY more may go back by {name}" for name, most in service.refunds.due(contract).items())
+    click.echo(f"contract {contract}: {amount:,} JPY returned by {rule}{left}")
 
 
 def _report(app: Application, results: Iterable[Closed], dry_run: bool, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from gateway.domain.invoice import BANK_DEBIT, InvoiceDocument
 from gateway.domain.invoice_json import document_to_json
 from gateway.domain.invoice_records import InvoiceRecord
 from gateway.service.billing.payments import PAYMENT_METHODS, TRANSFER
+from gateway.service.billing.refunds import OF_INVOICE
 
 
 def add(cli: click.Group) -> None:
@@ -178,6 +179,21 @@ def correct(
     else:
         was = done.document["lines"][line - 1]["amount"]
         click.echo(f"{number} line {line}: {amount - was:+,} JPY on the next invoice")
+
+
+@invoice.command("refund")
+@click.argument("number")
+@click.option("--rule", required=True, help="; ".join(f"{name}: {text}" for name, text in OF_INVOICE.items()) + ".")
+@click.option("--amount", type=int, required=True)
+@click.option("--reason", required=True)
+@_on
+@json_option
+@click.pass_obj
+def refund(app: Application, number: str, rule: str, amount: int, reason: str, on: date | None, as_json: bool) -> None:
+    """Record money of an invoice that went back, by a rule that says so; there is no other refund (FEE-06)."""
+    day = on or app.services.billing.invoices.today()
+    refunds = app.services.billing.refunds
+    _told(app, refunds.of_invoice(number, actor(app), rule=rule, amount=amount, on=day, reason=reason), as_json)
 
 
 @invoice.command("demand")

@@ -161,15 +161,36 @@ class InvoiceRecord:
 
 
 def fold(acts: Iterable[Act]) -> dict[str, InvoiceRecord]:
-    """All invoices in acts, by number, in the order in which they were issued."""
+    """All invoices in acts, by number, in the order in which they were issued.
+
+    A lump sum that was recorded on the contract itself, ahead of its invoice or after it, pays that invoice (END-04).
+    """
     found: dict[str, InvoiceRecord] = {}
+    lump_sums: dict[str, Act] = {}
     for act in acts:
-        if act.subject.startswith(PREFIX):
+        if act.kind == "contract.lump_sum_paid" and "invoice" not in act.data:
+            contract = act.subject.removeprefix("contract:")
+            waiting = [one for one in found.values() if one.contract == contract and _waits_for_lump_sum(one, act)]
+            if waiting:
+                found[waiting[-1].number] = _lump_sum(waiting[-1], act)
+            else:
+                lump_sums[contract] = act
+        elif act.subject.startswith(PREFIX):
             number = act.subject.removeprefix(PREFIX)
             one = after(found.get(number), act)
+            if one is not None and act.kind == ISSUED and one.contract in lump_sums and one.has_lump_sum:
+                one = _lump_sum(one, lump_sums.pop(one.contract))
             if one is not None:
                 found[number] = one
     return found
+
+
+def _waits_for_lump_sum(one: InvoiceRecord, act: Act) -> bool:
+    return one.has_lump_sum and one.open > 0 and _day(act, "paid_on") >= one.dated
+
+
+def _lump_sum(one: InvoiceRecord, act: Act) -> InvoiceRecord:
+    return replace(one, payments=(*one.payments, Payment(act.seq, one.open, _day(act, "paid_on"), "transfer")))
 
 
 def after(invoice: InvoiceRecord | None, act: Act) -> InvoiceRecord | None:

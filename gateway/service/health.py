@@ -55,6 +55,11 @@ class Health:
         self._staging = staging
         self._durable = durable
         self._hanging: dict[str, threading.Thread] = {}
+        self._more: list[tuple[str, Check]] = []
+
+    def add(self, name: str, check: Check) -> None:
+        """A check of a service that is made later."""
+        self._more.append((name, check))
 
     def checks(self) -> list[tuple[str, Check]]:
         """All checks by name, those of the plugins last."""
@@ -70,7 +75,7 @@ class Health:
         for check in self._host.health_checks():
             found.setdefault(check.plugin, []).append(check)
         # a check that does not answer says no name: the plugin's, and a number where it has several
-        return own + [
+        return [*own, *self._more] + [
             (f"plugin.{plugin}" + (f".{number}" if len(checks) > 1 else ""), check)
             for plugin, checks in found.items()
             for number, check in enumerate(checks, 1)

@@ -16,6 +16,7 @@ from gateway.service.billing.closing import Closed, Closing
 from gateway.service.billing.collecting import Collecting
 from gateway.service.billing.ledger import Ledger
 from gateway.service.billing.payments import Invoices
+from gateway.service.billing.refunds import Refunds
 from gateway.service.contracts.book import ContractBook
 from gateway.service.policies import Policies
 from gateway.service.standing import Standings
@@ -34,6 +35,7 @@ class BillingServices:
     invoices: Invoices
     collecting: Collecting
     accounts: BankAccounts
+    refunds: Refunds
 
     def ledger(self, contract: str) -> Ledger:
         """All money of a contract. NotFound."""
@@ -54,5 +56,6 @@ def open_billing(
         closing=Closing(db, clock, policies, usage, standings),
         invoices=Invoices(db, clock, standings.forget),
         collecting=Collecting(db, clock, exporters, standings.forget),
+        refunds=Refunds(db, clock, policies.values_of, standings.forget),
         accounts=BankAccounts(ContractBook(db, ids, clock, policies.values_of, standings.forget)),
     )

@@ -17,6 +17,7 @@ from gateway.domain.invoice_records import ISSUED, PREFIX
 from gateway.domain.issuer import Invoicing
 from gateway.domain.tenant import Tenant
 from gateway.domain.terms import Plans
+from gateway.hooks import HealthFact
 from gateway.service.billing.ledger import Ledger, ledger_of
 from gateway.service.billing.lookup import digest_of, document_of, kept
 from gateway.service.billing.preparing import Preparation, Prepared, next_place
@@ -27,6 +28,9 @@ from gateway.service.unit_of_work import Database, Tx
 from gateway.service.usage import UsageService
 
 log = logging.getLogger("kurado.billing")
+
+LATE_DAYS = 3
+"""Days after which an ended period that is not closed is an alarm."""
 
 MOST = 240
 """Invoices of one contract in one go: a contract that was left alone for 20 years."""
@@ -59,6 +63,7 @@ class Closing:
         self._policies = policies
         self._usage = usage
         self._standings = standings
+        self._overdue: tuple[tuple[int, date], list[tuple[str, Period]]] | None = None
 
     def invoicing(self) -> Invoicing:
         """Who issues, and under which series."""
@@ -121,16 +126,38 @@ class Closing:
         return any(one.invoices for one in found)
 
     def overdue(self) -> list[tuple[str, Period]]:
-        """Contracts whose ended period nobody has closed: (name, first such period)."""
-        today, found = jst_date(self._clock()), []
-        for contract in self._contracts(None):
-            period = self._ended(contract, today)
-            if period is None:
-                continue
-            done = self._db.read(lambda tx, name=contract.name, end=period.end: self._prepare(tx, name, end))  # type: ignore[misc]
-            if done:
-                found.append((contract.name, done[0].document.period or period))
-        return found
+        """Contracts of which an ended period is not closed: (name, the first such period). Looked up again when an act
+        was recorded or a day has passed."""
+        key = (self._standings.now().seq, jst_date(self._clock()))
+        if self._overdue is None or self._overdue[0] != key:
+            self._overdue = key, [found for one in self._contracts(None) if (found := self._unclosed(one, key[1]))]
+        return self._overdue[1]
+
+    def health(self) -> HealthFact:
+        """A period that has ended and that nobody closes: a warning, and an error (which raises an alarm) when it has
+        waited for days."""
+        waiting = self.overdue()
+        if not waiting:
+            return HealthFact("billing", "ok", "every ended period is closed", 0)
+        name, period = min(waiting, key=lambda one: one[1].end)
+        late = jst_date(self._clock()) - period.end > timedelta(days=LATE_DAYS)
+        text = f"{len(waiting)} contracts have an ended period that is not closed, {name} since {period.end}: "
+        return HealthFact(
+            "billing",
+            "error" if late else "warning",
+            text + f"kurado billing close --period {period.start}",
+            len(waiting),
+        )
+
+    def _unclosed(self, contract: Contract, today: date) -> tuple[str, Period] | None:
+        period = self._ended(contract, today)
+        if period is None:
+            return None
+        try:
+            waiting = self._db.read(lambda tx: self._prepare(tx, contract.name, period.end))
+        except (CalendarError, InvoiceError):  # closing it will tell why it cannot be
+            return contract.name, period
+        return (contract.name, waiting[0].document.period or period) if waiting else None
 
     def _ended(self, contract: Contract, today: date) -> Period | None:
         """The newest period that is over."""

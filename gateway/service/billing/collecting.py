@@ -34,10 +34,9 @@ from gateway.domain.errors import NotFound
 from gateway.domain.invoice import BANK_DEBIT
 from gateway.domain.invoice_records import PREFIX as INVOICE
 from gateway.domain.invoice_records import InvoiceRecord
-from gateway.domain.invoice_records import fold as fold_invoices
 from gateway.hooks import Exporter
 from gateway.service.billing.accounts import SET_AT, account_of
-from gateway.service.billing.ledger import invoice_of, ledger_of
+from gateway.service.billing.ledger import all_invoices, invoice_of, ledger_of
 from gateway.service.billing.payments import Step, paid_step, record, returned_step, settled_step
 from gateway.service.contracts.book import Actor, require
 from gateway.service.unit_of_work import Database, Tx
@@ -302,7 +301,7 @@ def _claims(tx: Tx, tenant: str | None) -> tuple[list[Part], list[tuple[str, str
 
 def _by_contract(tx: Tx, tenant: str | None, wanted: Callable[[InvoiceRecord], bool]) -> dict[str, list[InvoiceRecord]]:
     found: dict[str, list[InvoiceRecord]] = {}
-    for one in fold_invoices(tx.acts.of_prefix(INVOICE)).values():
+    for one in all_invoices(tx).values():
         if tenant in (None, one.contract) and one.settled_on is None and wanted(one):
             found.setdefault(one.contract, []).append(one)
     return dict(sorted(found.items()))

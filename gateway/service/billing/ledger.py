@@ -17,6 +17,8 @@ from gateway.service.unit_of_work import Tx
 
 GRANTED = "claim.granted"
 REFUNDS = "billing:"
+CREDIT_PAID_OUT, REFUNDED = "billing.credit_paid_out", "billing.refunded"
+LUMP_SUM_PAID = "contract.lump_sum_paid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,15 @@ class Grant:
 
 @dataclass(frozen=True)
 class Ledger:
-    """``applied`` is the data of the application; ``stopped_on`` the day of a stop (ANT-01)."""
+    """``applied`` is the data of the application; ``refunded`` what went back by DSC-05; ``stopped_on`` the day of a
+    stop (ANT-01)."""
 
     contract: Contract
     customer_number: str
     applied: Mapping[str, Any]
     invoices: tuple[InvoiceRecord, ...]
     grants: tuple[Grant, ...]
-    paid_out: int = 0
+    refunded: int = 0
     stopped_on: date | None = None
 
     @property
@@ -69,14 +72,14 @@ def ledger_of(tx: Tx, name: str) -> Ledger:
         raise NotFound(f"there is no contract {name!r}")
     about = tx.acts.of_tenant(contract.tenant_id) if contract.tenant_id else []
     invoices = tuple(one for one in fold(about).values() if one.contract == name)
-    paid_out = _paid_out(about, name)
+    paid_out = _sum(about, name, CREDIT_PAID_OUT)
     return Ledger(
         contract=contract,
         customer_number=customer_number(acts[0]),
         applied=acts[0].data,
         invoices=invoices,
         grants=tuple(_grants(about, name, invoices, paid_out)),
-        paid_out=paid_out,
+        refunded=_sum(about, name, REFUNDED),
         stopped_on=next((jst_date(act.at) for act in acts if act.kind == "contract.stopped"), None),
     )
 
@@ -88,10 +91,17 @@ def customer_number(applied: Act) -> str:
 
 def invoice_of(tx: Tx, number: str) -> InvoiceRecord:
     """NotFound when it was not issued."""
-    found = fold(tx.acts.of_subject(PREFIX + number)).get(number)
+    acts = tx.acts.of_subject(PREFIX + number)
+    found = fold(tx.acts.of_tenant(acts[0].tenant_id)).get(number) if acts else None
     if found is None:
         raise NotFound(f"there is no invoice {number!r}")
     return found
+
+
+def all_invoices(tx: Tx) -> dict[str, InvoiceRecord]:
+    """Those of all contracts, in the order of their issue."""
+    about = [*tx.acts.of_prefix(PREFIX), *tx.acts.of_kind(LUMP_SUM_PAID)]
+    return fold(sorted(about, key=lambda act: act.seq))
 
 
 def _grants(acts: list[Act], name: str, invoices: tuple[InvoiceRecord, ...], paid_out: int) -> Iterator[Grant]:
@@ -112,6 +122,5 @@ def _grants(acts: list[Act], name: str, invoices: tuple[InvoiceRecord, ...], pai
         yield Grant(grant.claim, grant.accepted_on, grant.amount, grant.used + more)
 
 
-def _paid_out(acts: list[Act], name: str) -> int:
-    subject = REFUNDS + name
-    return sum(act.data["amount"] for act in acts if act.subject == subject and act.kind == "billing.credit_paid_out")
+def _sum(acts: list[Act], name: str, kind: str) -> int:
+    return sum(act.data["amount"] for act in acts if act.kind == kind and act.subject == REFUNDS + name)

@@ -13,9 +13,9 @@ from gateway.domain.collecting import DEBIT_TEXTS, DebitCode
 from gateway.domain.contract.records import Contract
 from gateway.domain.errors import ActRefused, NotFound
 from gateway.domain.invoice import BANK_DEBIT, InvoiceDocument
-from gateway.domain.invoice_records import PREFIX, InvoiceRecord, after, fold
+from gateway.domain.invoice_records import PREFIX, InvoiceRecord, after
 from gateway.service.billing.cures import PAYMENT, contract_acts
-from gateway.service.billing.ledger import Ledger, invoice_of, ledger_of
+from gateway.service.billing.ledger import Ledger, all_invoices, invoice_of, ledger_of
 from gateway.service.billing.lookup import digest_of, document_of
 from gateway.service.contracts.book import Actor, require
 from gateway.service.contracts.powers import Powers
@@ -24,13 +24,6 @@ from gateway.service.unit_of_work import Database, Tx
 TRANSFER, RESELLER = "transfer", "reseller"
 PAYMENT_METHODS = (TRANSFER, BANK_DEBIT, RESELLER)
 """How money comes: sent by the customer, by debit, or through the reseller who collects (FEE-07, AGT-01)."""
-
-REFUND_RULES = {
-    "PAY-01": "a correction made the invoice negative",
-    "END-04": "the cancellation lapsed, its lump sum was partly paid",
-    "DSC-05": "the provider discontinued the service: paid months that have not expired",
-}
-"""FEE-06: paid fees are returned on no other ground; what is left of credits is paid out for the contract (D-22)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,7 @@ class Invoices:
 
     def all(self, contract: str | None = None) -> list[InvoiceRecord]:
         """All invoices, or those of a contract, in the order of their issue."""
-        found = self._db.read(lambda tx: fold(tx.acts.of_prefix(PREFIX)))
+        found = self._db.read(all_invoices)
         return [one for one in found.values() if contract in (None, one.contract)]
 
     def ledger(self, contract: str) -> Ledger:
