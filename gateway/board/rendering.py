@@ -85,7 +85,7 @@ class Pages:
 def _shown(one: Entry, language: str) -> dict[str, Any]:
     which = LANGUAGES.index(language)
     is_incident = one.kind in ("incident", "partial")
-    times = []
+    times: list[tuple[str, str, int | None]] = []
     if one.start is not None:
         times.append((PAGE["recognised" if is_incident else "from"][which], _stamp(one.start, language), one.start))
         label = PAGE["recovered" if is_incident else "to"][which]

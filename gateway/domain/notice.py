@@ -49,6 +49,9 @@ class Notice:
     bounce: str = ""
     withdrawn_at: int | None = None
     is_waiting: bool = True
+    written_agreement: bool = False
+    """Customer and provider agreed in writing on how notices are given (§15)."""
+
     history: tuple[tuple[str, int], ...] = field(default=())
 
     @property
@@ -68,7 +71,13 @@ class Notice:
     def effect(self) -> Effect:
         """By which rule it works, and since when (NTC-02 to NTC-04); None while it does not. A bounce after the sending
         takes nothing back from a notice that works by sending (D-45); one that works on arrival has not arrived."""
-        return notice_effect(KINDS[self.kind].effect, self.sent_at, self.arrived_at, via=self.via)
+        return notice_effect(
+            KINDS[self.kind].effect,
+            self.sent_at,
+            self.arrived_at,
+            via=self.via,
+            written_agreement=self.written_agreement,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,7 @@ def after(notice: Notice | None, act: Act) -> Notice | None:
             params=data["params"],
             cause=data["cause"],
             queued_at=act.at,
+            written_agreement=data.get("written_agreement", False),
             history=((act.kind, act.at),),
         )
     step = _STEPS.get(act.kind)

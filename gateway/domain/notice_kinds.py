@@ -106,7 +106,7 @@ _ALL = (
     _kind("invoice_issued", "invoice", "FEE-03", "an invoice was issued",
           {"invoice": "KRD-000001", "total": 11000, "due_on": _DAY, "method": "bank_debit"}),
     _kind("payment_failed", "information", "FEE-07", "a payment did not succeed",
-          {"invoice": "KRD-000001", "total": 11000, "due_on": _DAY}),
+          {"invoice": "KRD-000001", "total": 11000, "on": _DAY}),
     # -- to all: announcements
     _kind("information", "information", "NTC-02", "news for all customers", _TEXT),
     _kind("terms_revision", "terms_revision", "REV-02", "the terms of service are revised",

@@ -211,6 +211,14 @@ def _invoice(act: Act, _view: View) -> Params | None:
     return {"invoice": _name(act), "total": data["total"], "due_on": data["due_on"], "method": method}
 
 
+def _payment_failed(act: Act, _view: View) -> Params:
+    return {"invoice": _name(act), "total": act.data["total"], "on": act.data["on"]}
+
+
+def _claim(*, accepted: bool) -> Callable[[Act, View], Params | None]:
+    return lambda act, _view: {"claim": _name(act), "accepted": accepted, "amount": act.data.get("amount", 0)}
+
+
 def _announced(act: Act, _view: View) -> Params | None:
     params: Params = act.data["params"]
     return params if act.data.get("by_mail", True) else None
@@ -263,7 +271,10 @@ _TABLE: Mapping[str, Source | tuple[Source, ...]] = {
     ),
     "announcement.made": Source("information", _announced, to_all=True),
     "invoice.issued": Source("invoice_issued", _invoice),
-    "invoice.payment_failed": Source("payment_failed", _invoice),
+    "invoice.payment_failed": Source("payment_failed", _payment_failed),
+    "invoice.payment_returned": Source("payment_failed", _payment_failed),
+    "claim.granted": Source("claim_decided", _claim(accepted=True)),
+    "claim.rejected": Source("claim_decided", _claim(accepted=False)),
 }
 
 SOURCES: Mapping[str, tuple[Source, ...]] = {

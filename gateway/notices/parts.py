@@ -7,11 +7,13 @@ from typing import Any
 
 from gateway.config import Config, ConfigError
 from gateway.configmail import MailConfig
+from gateway.domain.calendar import jst_date
 from gateway.domain.notice_sources import PublicIncident, View
+from gateway.domain.tenant import Limits, Tenant
 from gateway.notices.rendering import TemplateFault, Templates
 from gateway.notices.smtp import SmtpMailer, SmtpServer
 from gateway.service.contracts import ContractServices
-from gateway.service.notices import Deriving, Notices, NoticeServices, Orders, Sending
+from gateway.service.notices import Deriving, Notices, NoticeServices, Orders, Sending, Timely
 from gateway.service.notices.following import Following
 from gateway.service.notices.letters import Letters
 from gateway.service.notices.ports import Mailer, MailSettings
@@ -27,7 +29,8 @@ def open_notices(
     clock: Callable[[], int],
     contracts: ContractServices,
     standings: Standings,
-    incidents: Incidents = list,
+    incidents: Incidents,
+    limits: Callable[[Tenant], Limits],
 ) -> NoticeServices:
     """ConfigError for a template of the operator's that cannot be used."""
     mail = config.mail
@@ -46,8 +49,25 @@ def open_notices(
     )
     book = Notices(db, clock, Letters(db, templates, settings), mail=bool(mail.host))
     following = Following(db, clock, book, contracts)
-    deriving = Deriving(db, book, lambda: _view(clock, standings, incidents), following)
-    return NoticeServices(book, Orders(book, contracts.book), deriving, Sending(db, clock, book, _mailer(mail)))
+
+    def view() -> View:
+        return _view(clock, standings, incidents)
+
+    return NoticeServices(
+        book=book,
+        orders=Orders(book, contracts.book),
+        deriving=Deriving(db, book, view, following),
+        timely=Timely(
+            db,
+            clock,
+            book,
+            view,
+            lambda: standings.now().windows.regular,
+            limits,
+            lambda contract: standings.values_of(contract, jst_date(clock())).retention_after_end_days,
+        ),
+        sending=Sending(db, clock, book, _mailer(mail)),
+    )
 
 
 def _mailer(mail: MailConfig) -> Mailer | None:

@@ -35,6 +35,7 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("backups", 5.0, services.backups.run),
         Task("maintenance", 2.0, services.windows.post_regular),
         Task("notices", 1.0, services.notices.deriving.run),
+        Task("timely", 5.0, services.notices.timely.run),
         Task("board", 1.0, services.board.run),
         Task("mail", 1.0, lambda: services.notices.sending.run(stopping)),
     ]

@@ -214,6 +214,7 @@ class Notices:
             "customer": tx.documents.customer_digest(whom) if contract else "",
             "params": dict(params),
             "cause": cause,
+            "written_agreement": contract is not None and "notices" in contract.agreements,
         }
         tenant_id = contract.tenant_id if contract else 0
         act = tx.acts.append(self._act(subject, "notice.queued", actor, KINDS[kind].rule, tenant_id, data))

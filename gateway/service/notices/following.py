@@ -36,6 +36,12 @@ class Following:
             ("notice.sent", "payment_demand"): self._payment_demanded,
             ("notice.arrived", "correction_demand"): self._correction_demanded,
             ("notice.arrived", "termination"): self._terminated,
+            ("notice.sent", "terms_revision"): self._revision_told,
+            ("notice.arrived", "price_revision"): self._revision_told,
+            ("notice.arrived", "terms_revision"): self._revision_told,
+            ("notice.arrived", "discontinuation"): self._discontinuation_told,
+            ("notice.sent", "service_transfer"): self._transfer_told,
+            ("notice.arrived", "service_transfer"): self._transfer_told,
         }
 
     def after(self, act: Act) -> None:
@@ -116,3 +122,21 @@ class Following:
             found_on=date.fromisoformat(params["found_on"]) if params.get("found_on") else None,
             reason=params.get("reason", ""),
         )
+
+    def _revision_told(self, notice: Notice) -> None:
+        """REV-01, REV-02: since the notice took effect, by sending or on arrival (NTC-02 to NTC-04)."""
+        since = notice.effect.at
+        if since is not None and "revision" in notice.params:
+            self._contracts.revisions.told(notice.params["revision"], notice.contract, SYSTEM, at=since)
+
+    def _discontinuation_told(self, notice: Notice) -> None:
+        """DSC-02: the e-mail's part of the two notices."""
+        since = notice.effect.at
+        if since is not None and "discontinuation" in notice.params:
+            self._contracts.discontinuing.told(notice.params["discontinuation"], notice.contract, SYSTEM, at=since)
+
+    def _transfer_told(self, notice: Notice) -> None:
+        """XFR-01."""
+        since = notice.effect.at
+        if since is not None and "transfer" in notice.params:
+            self._contracts.transfers.told(notice.params["transfer"], notice.contract, SYSTEM, at=since)
