@@ -125,7 +125,8 @@ class ReplicaReader:
             acts = [act for act in self._piece(key) if act.seq > seq]
             for number, act in enumerate(acts):
                 if fault := chain_fault(act, seq + 1, head):
-                    yield acts[:number]
+                    if number:
+                        yield acts[:number]
                     self.warnings.append(f"acts: {fault} after act {seq}; the rest was not restored")
                     return
                 seq, head = act.seq, act.digest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,23 +44,27 @@ class Replicated:
                 pass
 
     def job(self, name: str) -> None:
-        """Runs ``keep`` or ``tidy`` once."""
+        """Runs ``acts``, ``keep`` or ``tidy`` once."""
         for job in self.space.services.host.jobs():
             if job.name == f"{SUBSCRIBER}.{name}":
                 job.run()
 
 
 @contextmanager
-def open_replicated(folder: Path, settings: Mapping[str, Any] | None = None, **options: Any) -> Iterator[Replicated]:
-    """A space (see ``open_space``) whose plugins are metering and replication into ``folder/replica``."""
+def open_replicated(
+    folder: Path, settings: Mapping[str, Any] | None = None, *, plugins: Sequence[str] = (), **options: Any
+) -> Iterator[Replicated]:
+    """A space (see ``open_space``) whose plugins are metering, ``plugins``, and replication into ``folder/replica``."""
     place = folder / "replica"
     replication = {"name": SUBSCRIBER, "to": {"backend": "local", "path": str(place)}, **(settings or {})}
-    with open_space(folder, plugins=["metering", replication], **options) as space:
+    with open_space(folder, plugins=["metering", *plugins, replication], **options) as space:
         yield Replicated(space, place)
 
 
 @contextmanager
-def open_restored(folder: Path, place: Path, clock: Clock) -> Iterator[tuple[Services, Any]]:
+def open_restored(
+    folder: Path, place: Path, clock: Clock, plugins: Sequence[str] = ()
+) -> Iterator[tuple[Services, Any]]:
     """An empty deployment in ``folder`` restored from the replica at ``place``: its services and the report."""
     from gateway.config import load
     from gateway.daemon import open_backend, open_deployment
@@ -69,7 +73,8 @@ def open_restored(folder: Path, place: Path, clock: Clock) -> Iterator[tuple[Ser
     file = folder / "gateway.yaml"
     file.write_text(
         "version: 1\ndata_dir: data\nstorage: {backend: local}\nplugins:\n  - name: metering\n"
-        f"  - {{name: replication, to: {{backend: local, path: {place}}}}}\n"
+        + "".join(f"  - name: {name}\n" for name in plugins)
+        + f"  - {{name: replication, to: {{backend: local, path: {place}}}}}\n"
     )
     with open_deployment(load(file, {}), role="gate", clock=clock) as deployment:
         store = open_backend({"backend": "local", "path": str(place)}, deployment.data_dir)

@@ -11,11 +11,15 @@ import urllib.parse
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from gateway.testing.server import RunningGateway, start_gateway
+from gateway.daemon import wall_clock
+from gateway.domain.calendar import jst_date
+from gateway.testing.server import PASSWORD, RunningGateway, start_gateway
 
 PROPPATCH = (
     b'<?xml version="1.0"?><D:propertyupdate xmlns:D="DAV:"><D:set><D:prop>'
@@ -27,7 +31,7 @@ SECONDS = 20.0
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
     replica = {"name": "replication", "to": {"backend": "local", "path": str(tmp_path / "elsewhere")}}
-    with start_gateway(tmp_path / "site", plugins=["quota", "metering", replica]) as running:
+    with start_gateway(tmp_path / "site", plugins=["contract_state", "quota", "metering", replica]) as running:
         yield running
 
 
@@ -70,8 +74,16 @@ def tree(gateway: RunningGateway) -> str:
 
 def wait_until_replicated(gateway: RunningGateway) -> None:
     deadline = time.monotonic() + SECONDS
-    while json.loads(gateway.cli("replica", "status", "--json").stdout)["events_behind"]:
+    while True:
+        status = json.loads(gateway.cli("replica", "status", "--json").stdout)
+        if not status["events_behind"] and not status["acts"]["behind"]:
+            return
         assert time.monotonic() < deadline, gateway.log()[-3000:]
+
+
+def lose_database(gateway: RunningGateway) -> None:
+    for file in gateway.data_dir.glob("kurado.db*"):
+        file.unlink()
 
 
 @pytest.mark.parametrize("lost", ["database", "everything"])
@@ -83,8 +95,7 @@ def test_everything_that_was_replicated_comes_back_byte_for_byte(gateway: Runnin
     tenants = gateway.cli("tenant", "show", gateway.tenant, "--json").stdout
     gateway.kill()
     if lost == "database":
-        for file in gateway.data_dir.glob("kurado.db*"):
-            file.unlink()
+        lose_database(gateway)
     else:
         shutil.rmtree(gateway.data_dir)
 
@@ -107,21 +118,88 @@ def test_everything_that_was_replicated_comes_back_byte_for_byte(gateway: Runnin
     gateway.cli("replica", "verify")
 
 
+def contract(gateway: RunningGateway, name: str) -> None:
+    """A contract whose service starts today, with the user ``hanako``."""
+    now = wall_clock()
+    yesterday = (jst_date(now) - timedelta(days=1)).isoformat() + "T09:00+09:00"
+    apply = ["--customer", "株式会社 ACME", "--address", "Tokyo", "--contact", "Hanako", "--email", "acme@example.jp"]
+    apply += ["--plan", "standard", "--payment", "invoice", "--terms-version", "2017-06-01"]
+    gateway.cli("contract", "apply", name, *apply, "--privacy-version", "3", "--privacy-agreed-at", yesterday)
+    gateway.cli("contract", "review", name)
+    gateway.cli("contract", "accept", name, "--minimum-months", "1", "--reason", "complete")
+    gateway.cli("contract", "register", name, "--login", "hanako", "--password-stdin", input=PASSWORD + "\n")
+    today = jst_date(now).isoformat()
+    gateway.cli("contract", "notify-start", name, "--start-date", today, "--arrived-at", "now")
+
+
+def live_on(gateway: RunningGateway) -> None:
+    """What an operator does: a customer form, a suspension, a takedown, windows, an opened object."""
+    ask(gateway, "PUT", "bad.txt", b"what it says")
+    scan = gateway.folder / "scan.pdf"
+    scan.write_bytes(b"%PDF a change form")
+    paper = ["--document", str(scan), "--carrier", "post", "--title", "変更届"]
+    gateway.cli("contract", "customer", "works", *paper, "--address", "Osaka")
+    gateway.cli("contract", "overload", "works", "--evidence", "900 requests a second")
+    gateway.cli("contract", "demand", "works", "--ground", "17(1)2", "--case", "L1", "--received-at", "now")
+    gateway.cli("contract", "suspend", "works", "--case", "L1", "--reason", "load")
+    gateway.cli("takedown", "set", gateway.tenant, "/bad.txt", "--item", "4", "--reason", "a complaint")
+    window = ["--from", "2098-01-01T00:00+09:00", "--to", "2099-01-01T00:00+09:00"]
+    gateway.cli("maintenance", "announce", *window, "--reason", "disks")
+    gateway.cli("interruption", "open", *window, "--ground", "DISORDER", "--reason", "power", "--tenant", "works")
+    gateway.cli("breakglass", "request", gateway.tenant, "/bad.txt", "--ground", "9-4", "--reason", "a court")
+
+
+LOOKS = (
+    ("contract", "status", "works"),
+    ("contract", "history", "works"),
+    ("contract", "documents", "works"),
+    ("maintenance", "list"),
+    ("interruption", "list"),
+    ("breakglass", "list"),
+    ("audit", "verify"),
+)
+
+
+def test_a_contract_that_was_lived_comes_back_with_all_its_acts(gateway: RunningGateway) -> None:
+    contract(gateway, "works")
+    live_on(gateway)
+    wait_until_replicated(gateway)
+    gateway.stop()
+    before = {look: gateway.cli(*look, "--json").stdout for look in LOOKS}
+    head = json.loads(before["audit", "verify"])["head"]
+    lose_database(gateway)
+    gateway.cli("replica", "restore")
+
+    for look, printed in before.items():
+        assert gateway.cli(*look, "--json").stdout == printed, look
+    gateway.start()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(gateway, "GET", "bad.txt")
+    assert refused.value.code == 403
+    works = replace(gateway, tenant="works", login="hanako", password=PASSWORD)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(works, "PROPFIND", "", Depth="0")
+    assert refused.value.code == 403
+    gateway.cli("takedown", "lift", "T1", "--reason", "settled")
+    assert ask(gateway, "GET", "bad.txt") == b"what it says"
+    gateway.cli("audit", "verify", "--head", head)
+    wait_until_replicated(gateway)
+    gateway.cli("replica", "verify")
+
+
 def test_a_database_deleted_under_a_running_gateway_is_noticed_and_restored_with_at_most_the_lag_lost(
     gateway: RunningGateway,
 ) -> None:
     ask(gateway, "PUT", "kept", b"kept")
     wait_until_replicated(gateway)
-    for file in gateway.data_dir.glob("kurado.db*"):
-        file.unlink()
+    lose_database(gateway)
     deadline = time.monotonic() + SECONDS
     with pytest.raises(urllib.error.HTTPError) as refused:
         while time.monotonic() < deadline:
             ask(gateway, "PUT", "lost", b"lost")
     assert refused.value.code == 503
     gateway.kill()
-    for file in gateway.data_dir.glob("kurado.db*"):
-        file.unlink()
+    lose_database(gateway)
     told = gateway.cli("replica", "restore").stdout
     assert "lost at most" in told
     gateway.start()
