@@ -27,6 +27,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 PARTNERS = {"operator": ActorRole.OPERATOR, "reseller": ActorRole.RESELLER, "referral-shop": ActorRole.REFERRAL_SHOP}
 
 
+YEARS = range(1970, 3000)
+"""What contracts are made for: beyond them lie slips of the hand, and further on the end of the calendar."""
+
+
 class JstDay(_DayType):
     """A JST date."""
 
@@ -36,9 +40,12 @@ class JstDay(_DayType):
         if isinstance(value, date):
             return value
         try:
-            return parse_date(value)
+            day = parse_date(value)
         except CalendarError as error:
             self.fail(str(error), param, ctx)
+        if day.year not in YEARS:
+            self.fail(f"{value} is not between {YEARS[0]} and {YEARS[-1]}", param, ctx)
+        return day
 
 
 class Instant(_TimeType):
@@ -53,9 +60,12 @@ class Instant(_TimeType):
             app: Application = ctx.find_root().obj
             return app.clock()
         try:
-            return parse_time(value)
+            at = parse_time(value)
         except CalendarError as error:
             self.fail(str(error), param, ctx)
+        if datetime.fromtimestamp(at // 1000, UTC).year not in YEARS:
+            self.fail(f"{value} is not between {YEARS[0]} and {YEARS[-1]}", param, ctx)
+        return at
 
 
 DAY, TIME = JstDay(), Instant()

@@ -71,10 +71,19 @@ def test_a_contract_from_application_to_start_and_what_it_has_come_to(shell: She
     assert shell.ok("contract", "apply", "acme", *APPLY, *CONSENT) == "contract acme is applied\n"
     shell.refused("SVC-01", "contract", "register", "acme")
     shell.ok("contract", "review", "acme")
+    shell.refused("TERM-01", "contract", "accept", "acme", "--minimum-months", "99999999999", "--reason", "complete")
     shell.ok("contract", "accept", "acme", "--minimum-months", "3", "--reason", "complete")
     told = shell.json("contract", "register", "acme")
     assert told["state"] == "registered"
     assert len(told["password"]) > 10
+    for option, far in (
+        ("--start-date", "9999-12-31"),
+        ("--sent-at", "9999-12-31T23:59:59Z"),
+        ("--start-date", "0001-01-01"),
+    ):
+        result = shell.run("contract", "notify-start", "acme", "--start-date", TODAY.isoformat(), option, far)
+        assert result.exit_code == 2
+        assert f"Invalid value for '{option}': {far} is not between 1970 and 2999" in result.stderr
     shell.ok("contract", "notify-start", "acme", "--start-date", TODAY.isoformat())
     assert shell.json("contract", "status", "acme")["state"] == "notified"
     assert shell.ok("contract", "notify-start", "acme", "--arrived-at", "now") == "contract acme is active\n"

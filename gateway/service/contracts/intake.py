@@ -20,6 +20,8 @@ from gateway.service.policies import Policies
 from gateway.service.unit_of_work import Tx
 
 PAYMENT_METHODS = ("bank_debit", "invoice")
+MAX_MINIMUM = 1200
+"""Billing months, a hundred years: more is a slip of the hand."""
 _CUSTOMER = ("name", "address", "contact", "email")
 
 
@@ -130,7 +132,7 @@ class Intake:
 
         def decide(contract: Contract, _now: int) -> Decision:
             _require_phase(contract, Phase.UNDER_REVIEW, "APP-03")
-            require(minimum_months >= 1, "the minimum is at least one billing month", "TERM-01")
+            require(1 <= minimum_months <= MAX_MINIMUM, f"the minimum is 1 to {MAX_MINIMUM} billing months", "TERM-01")
             day = values.start_day if start_day is None else start_day
             require(1 <= day <= 31, f"a billing month cannot start on day {day}: 1 to 31", "CAL-03")
             data = {
