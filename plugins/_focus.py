@@ -8,9 +8,7 @@ End), nulls are empty cells (attribute Null Handling).
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Context, Decimal
 from typing import Any
 
@@ -35,6 +33,7 @@ COLUMNS = (
     "ContractedCost",
     "ContractedUnitPrice",
     "EffectiveCost",
+    "InvoiceId",
     "InvoiceIssuerName",
     "ListCost",
     "ListUnitPrice",
@@ -50,24 +49,22 @@ COLUMNS = (
     "SkuMeter",
     "SkuPriceId",
     "x_Closed",
+    "x_CorrectsInvoice",
     "x_Demo",
     "x_LineCode",
     "x_PeriodKind",
     "x_Rule",
+    "x_TaxRate",
 )
 SERVICE = "kurado"
 _EXACT = Context(prec=80)
 _SKUS = {"": "capacity", "byte_hours": "storage", "bytes_in": "transfer-in", "bytes_out": "transfer-out"}
 
 
-def render(statements: Sequence[Mapping[str, Any]], provider: str) -> bytes:
-    """The dataset as CSV with a header, UTF-8, ``\\r\\n`` (RFC 4180)."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
-    for statement in statements:
-        writer.writerows(row(statement, line, provider) for line in statement["lines"])
-    return text.getvalue().encode()
+def statement_rows(statement: Mapping[str, Any], provider: str) -> Iterator[dict[str, str]]:
+    """The lines of a statement."""
+    for line in statement["lines"]:
+        yield row(statement, line, provider)
 
 
 def row(statement: Mapping[str, Any], line: Mapping[str, Any], provider: str) -> dict[str, str]:
@@ -94,11 +91,17 @@ def row(statement: Mapping[str, Any], line: Mapping[str, Any], provider: str) ->
         "ServiceCategory": "Storage",
         "ServiceName": SERVICE,
         "ServiceSubcategory": "File Storage",
+        "x_LineCode": line["code"],
+        **flags(statement),
+        "x_Rule": line["rule"],
+    }
+
+
+def flags(statement: Mapping[str, Any]) -> dict[str, str]:
+    return {
         "x_Closed": "true" if statement["closed"] else "false",
         "x_Demo": "true" if statement["demo"] else "false",
-        "x_LineCode": line["code"],
         "x_PeriodKind": statement["period"]["kind"],
-        "x_Rule": line["rule"],
     }
 
 

@@ -19,7 +19,7 @@ from gateway.domain.invoice import InvoiceDocument, InvoiceLine, RateTotal
 from plugins import _focus
 
 COLUMNS = (
-    *sorted((*(name for name in _focus.COLUMNS if not name.startswith("x_")), "InvoiceId")),
+    *(name for name in _focus.COLUMNS if not name.startswith("x_")),
     "x_CorrectsInvoice",
     "x_LineCode",
     "x_Rule",

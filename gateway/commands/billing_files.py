@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import click
 from gateway.commands.acting import DAY, actor, jst
 from gateway.commands.app import Application, json_option, show, show_json, tenant_option
 from gateway.domain.collecting import FileRejected
+from gateway.domain.invoice_json import document_to_json
 from gateway.hooks import Exporter
 
 
@@ -122,9 +123,9 @@ def orders(app: Application, as_json: bool) -> None:
 def export(app: Application, day: date, format_: str, tenant: str | None, output: Path | None) -> None:
     """Export what every tenant used in its billing period that holds a day, and what it costs.
 
-    A closed period gives the same bytes each time. Usage is without tax, cut once (P-5); demo tenants are listed and
-    billed 0. Formats invoices-csv, invoices-json and invoices-focus write the invoices instead, with tax, credits and
-    corrections: those of the periods that hold the day.
+    A closed period gives the same bytes each time once it was invoiced: then it is exported as its invoices, with tax,
+    credits and corrections. All others are exported by their usage, without tax, cut once (P-5); demo tenants are
+    listed and billed 0. Formats invoices-csv, invoices-json and invoices-focus write invoices only.
     """
     exporters: dict[str, Exporter] = app.services.host.exporters()
     if format_ not in exporters:
@@ -134,13 +135,21 @@ def export(app: Application, day: date, format_: str, tenant: str | None, output
     if format_.startswith("invoices-"):
         found = app.services.billing.closing.documents(day, tenant)
     else:
-        found = app.services.usage.statements(day, tenant)
+        found = [_with_invoices(app, one, day) for one in app.services.usage.statements(day, tenant)]
     if not found:
         click.echo(f"no tenant has a billing period for {day}: the export is empty", err=True)
     content = exporters[format_].render(found)
     write(output, content)
     if output is not None:
         click.echo(f"{output}: {len(content)} bytes", err=True)
+
+
+def _with_invoices(app: Application, statement: Mapping[str, Any], day: date) -> Mapping[str, Any]:
+    """A closed period that was invoiced is exported as its invoices, which it then equals to the yen."""
+    if not statement["closed"]:
+        return statement
+    documents = app.services.billing.closing.documents(day, statement["tenant"], invoiced_only=True)
+    return {**statement, "invoices": [document_to_json(one) for one in documents]} if documents else statement
 
 
 def write(file: Path | None, content: bytes) -> None:

@@ -22,7 +22,7 @@ from gateway.domain.calendar import Period, PeriodKind
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.terms import Plan, Price
 from gateway.domain.units import GB
-from plugins import _focus
+from plugins import _focus, _focus_period
 
 # column → (nullable, type): everything of feature level Mandatory in v1.2
 MANDATORY = {
@@ -54,6 +54,7 @@ PRESENT = {
     "ConsumedQuantity": (True, "decimal"),
     "ConsumedUnit": (True, "unit"),
     "ContractedUnitPrice": (True, "decimal"),
+    "InvoiceId": (True, "string"),
     "ListUnitPrice": (True, "decimal"),
     "PricingCategory": (True, "string"),
     "ServiceSubcategory": (False, "string"),
@@ -150,25 +151,25 @@ figures = st.builds(
 @given(st.lists(figures, max_size=3), st.booleans(), st.sampled_from(list(PeriodKind)))
 def test_every_export_is_a_valid_focus_dataset(parts: list[Figures], demo: bool, kind: PeriodKind) -> None:
     statements = [statement(used, demo=demo, kind=kind) for used in parts]
-    rows = read(_focus.render(statements, "Example KK"))
+    rows = read(_focus_period.render(statements, "Example KK"))
     validate(rows, list(_focus.COLUMNS))
     assert sum(int(row["BilledCost"]) for row in rows) == sum(one["total"] for one in statements)
 
 
 def test_starts_are_inclusive_and_ends_exclusive_in_utc() -> None:
-    row = read(_focus.render([statement(Figures())], "Example KK"))[0]
+    row = read(_focus_period.render([statement(Figures())], "Example KK"))[0]
     assert (row["ChargePeriodStart"], row["ChargePeriodEnd"]) == ("2026-10-20T15:00:00Z", "2026-11-20T15:00:00Z")
 
 
 def test_a_demo_tenant_is_in_the_export_and_billed_nothing() -> None:
-    rows = read(_focus.render([statement(Figures(bytes_out=3 * GB), demo=True)], "Example KK"))
+    rows = read(_focus_period.render([statement(Figures(bytes_out=3 * GB), demo=True)], "Example KK"))
     assert {row["BilledCost"] for row in rows} == {"0"}
     assert sum(Decimal(row["ListCost"]) for row in rows) == 30_000 + 20
 
 
 def test_a_name_with_commas_quotes_and_line_breaks_stays_one_cell() -> None:
     odd = {**statement(Figures()), "tenant": 'a, "b"\nc'}
-    rows = read(_focus.render([odd], "Example KK"))
+    rows = read(_focus_period.render([odd], "Example KK"))
     validate(rows, list(_focus.COLUMNS))
     assert rows[0]["BillingAccountName"] == odd["tenant"]
 
@@ -186,6 +187,6 @@ def test_a_name_with_commas_quotes_and_line_breaks_stays_one_cell() -> None:
     ],
 )
 def test_the_validator_refuses_what_the_specification_refuses(column: str, value: str) -> None:
-    rows = read(_focus.render([statement(Figures())], "Example KK"))
+    rows = read(_focus_period.render([statement(Figures())], "Example KK"))
     with pytest.raises(AssertionError):
         validate([{**rows[0], column: value}], list(_focus.COLUMNS))

@@ -104,10 +104,17 @@ class Closing:
                 raise ActRefused(f"an invoice is prepared at most {lead} days before its date", "FEE-03")
             yield self._issue(contract, None, until or today, actor, dry_run)
 
-    def documents(self, day: date, tenant: str | None = None) -> list[InvoiceDocument]:
-        """The invoices that are dated in the billing period of each contract that holds a day."""
+    def documents(self, day: date, tenant: str | None = None, *, invoiced_only: bool = False) -> list[InvoiceDocument]:
+        """The invoices that are dated in the billing period of each contract that holds a day. ``invoiced_only``: none
+        for a tenant that is never billed, instead of ActRefused."""
         found: list[InvoiceDocument] = []
-        for contract in self._contracts(tenant):
+        try:
+            contracts = self._contracts(tenant)
+        except ActRefused:
+            if not invoiced_only:
+                raise
+            contracts = []
+        for contract in contracts:
             period = self._period(contract, day)
             if period is not None:
                 found += self._db.read(lambda tx, name=contract.name, period=period: _dated_in(tx, name, period))  # type: ignore[misc]
