@@ -90,9 +90,7 @@ def actor(app: Application, role: str = "operator") -> Actor:
 def approver_options(command: F) -> F:
     """Of the commands by which a second person approves."""
     for option in (
-        click.option(
-            "--passphrase-stdin", is_flag=True, help="Read the passphrase from standard input; else it is asked."
-        ),
+        click.option("--passphrase-stdin", is_flag=True, help="Read the passphrase from standard input."),
         click.option("--as", "approver", help="One of `approvers` in gateway.yaml, where some are listed."),
     ):
         command = option(command)

@@ -91,6 +91,7 @@ def front_page(exchange: Exchange, tenant: str | None) -> Reply:
     windows = rf"\\{host}{'@SSL' if secure else ''}{'@' + port if port else ''}\dav\{tenant or 'TENANT'}"
     scheme = "davs" if secure else "dav"
     mine = f'<p><a href="/dav/{html.escape(tenant)}/">Your files</a></p>' if tenant else ""
+    mine += '<p><a href="/account/">Who of the provider saw your content</a> (for owners)</p>'
     plain = (
         ""
         if secure

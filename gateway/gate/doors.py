@@ -9,6 +9,7 @@ from gateway.domain.errors import KuradoError, NotFound
 from gateway.domain.names import Path, parse_path
 from gateway.domain.tenant import Caller
 from gateway.exchange import Exchange, Reply
+from gateway.gate.account import AccountPages, is_account
 from gateway.gate.accounting import Account
 from gateway.gate.auth import Authenticator, caller_of, with_challenge
 from gateway.gate.framing import METHODS
@@ -46,6 +47,7 @@ class DavDoor:
         self._app = app
         self._services = services
         self._authenticator = Authenticator(services)
+        self._account = AccountPages(services, self._authenticator, app.refuse)
 
     async def answer(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
         try:
@@ -68,6 +70,8 @@ class DavDoor:
             return Reply(501, {"Content-Type": "text/plain"}, b"this method is not known here\n")
         if is_board(exchange.raw_path):
             return await board_reply(self._services, exchange)
+        if is_account(exchange.raw_path):
+            return await self._account.answer(exchange, account, secure=secure)
         if exchange.raw_path in ROOTS:
             return await self._route_root(exchange, account, secure=secure)
         tenant, rest = split_tenant(exchange.raw_path)
