@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
+from gateway.desk import level_metrics
+from gateway.desk.families import Family
 from gateway.service.health import ERROR, OK, WARNING
 from gateway.service.services import Services
 from gateway.service.unit_of_work import Tx
@@ -14,29 +14,16 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LEVELS = {OK: 0, WARNING: 1, ERROR: 2}
 
 
-@dataclass
-class Family:
-    """One metric: its samples as (labels, value)."""
-
-    name: str
-    kind: str
-    help: str
-    samples: list[tuple[Mapping[str, str], float]] = field(default_factory=list)
-
-    def add(self, value: float, **labels: str) -> None:
-        self.samples.append((labels, value))
-
-    def lines(self) -> Iterable[str]:
-        yield f"# HELP {self.name} {self.help}"
-        yield f"# TYPE {self.name} {self.kind}"
-        for labels, value in self.samples:
-            inner = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
-            yield f"{self.name}{{{inner}}} {_number(value)}" if inner else f"{self.name} {_number(value)}"
-
-
 def render(services: Services, version: str) -> str:
     """All metrics, read from the database now; only health facts are as old as the steward's last round."""
-    families = [_build(version), *_tenants(services), *_outbox(services), *_facts(services), _processes(services)]
+    families = [
+        _build(version),
+        *_tenants(services),
+        *_outbox(services),
+        *_facts(services),
+        _processes(services),
+        *level_metrics.families(services),
+    ]
     return "\n".join(line for family in families for line in family.lines()) + "\n"
 
 
@@ -130,11 +117,3 @@ def _processes(services: Services) -> Family:
 
 def _metric_name(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_]", "_", name)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else repr(float(value))

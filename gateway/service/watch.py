@@ -32,6 +32,8 @@ class Watched:
 
     summary: str
     component: str = ""
+    measured: bool = False
+    """Whether an error without a figure is the error of something else (no folder to look at)."""
 
 
 WATCHED: Mapping[str, Watched] = {
@@ -39,7 +41,7 @@ WATCHED: Mapping[str, Watched] = {
     "storage": Watched("the storage cannot be used"),
     GATES: Watched("no gate serves"),
     "virus_scanner_reachable": Watched("no upload can be scanned", "registration"),
-    "disk": Watched("no room for uploads", "registration"),
+    "disk": Watched("no room for uploads", "registration", measured=True),
 }
 """Health fact → what its error means for the service."""
 
@@ -86,7 +88,7 @@ class Watch:
         facts = self._facts()
         for name, watched in WATCHED.items():
             fact = facts.get(name)
-            if fact is not None:
+            if fact is not None and not (watched.measured and fact[0].value is None):
                 self._judge(name, fact[1], fact[0].level == ERROR, self._finding(name, watched, fact[0]))
         self._judge_definitions(facts.get(DEFINITIONS))
         return False
