@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 from gateway.domain.errors import BadRequest, DigestMismatch
 from gateway.exchange import Reply
+from gateway.s3.checksums import tap_of
 from gateway.s3.errors import DECLARATION, XML_TYPE, S3Fault, malformed_xml
+from gateway.s3.payload import digests
 from gateway.s3.request import S3Request
 from gateway.wire.markup import Element, escape, parse
 
@@ -56,12 +59,13 @@ class Encode:
 async def read_xml(request: S3Request, name: str) -> Element:
     """The root element of the body, which must have that local name. Raises S3Fault MalformedXML, and what is wrong
     with a digest of the body."""
-    import hashlib
-
-    from gateway.s3.payload import digests
-
-    body = await request.payload.body.read(MAX_BODY)
-    for algorithm, wanted in digests(request.exchange.headers, request.payload).items():
+    headers, payload = request.exchange.headers, request.payload
+    body = await payload.body.read(MAX_BODY)
+    tap = tap_of(headers, payload)
+    if tap:
+        tap.feed(body)
+        tap.close()
+    for algorithm, wanted in digests(headers, payload).items():
         if hashlib.new(algorithm.replace("-", ""), body).hexdigest() != wanted:
             raise DigestMismatch("the body does not have the digest that was declared", algorithm)
     try:

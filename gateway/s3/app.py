@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
@@ -12,11 +14,14 @@ from gateway.domain.names import Path
 from gateway.domain.tenant import Caller, TenantState
 from gateway.exchange import Exchange, Reply
 from gateway.hooks import Request
-from gateway.s3.errors import error_reply, internal_error
-from gateway.s3.operations import Operation, find
-from gateway.s3.payload import read_payload
+from gateway.s3 import cors
+from gateway.s3.errors import error_reply, internal_error, invalid
+from gateway.s3.forms import boundary_of, read_form
+from gateway.s3.operations import POST_OBJECT, find
+from gateway.s3.payload import Payload, read_payload
+from gateway.s3.posting import post_object, read_form_claim
 from gateway.s3.request import Account, S3Request, S3Settings
-from gateway.s3.sigv4 import ChunkSigner, Claim, Unsigned, check_claim, is_signed, parse_query, read_claim
+from gateway.s3.sigv4 import ChunkSigner, Unsigned, check_claim, is_signed, parse_query, read_claim
 from gateway.service.accesskeys import Signer
 from gateway.service.refusals import is_refusal
 from gateway.service.services import Services
@@ -47,25 +52,72 @@ class S3App:
 
     async def _answer(self, exchange: Exchange, account: Account) -> Reply:
         bucket, key = self._names(exchange)
+        if exchange.method == "OPTIONS":
+            return await self._preflight(exchange, bucket)
+        if exchange.method == "POST" and bucket and not key and "Authorization" not in exchange.headers:
+            kind = exchange.headers.get("Content-Type") or ""
+            if kind.lower().startswith("multipart/form-data"):
+                return await self._post(exchange, account, bucket, boundary_of(kind))
         query = dict(parse_query(exchange.query))
         signed = Unsigned(exchange.method, exchange.raw_path, exchange.query, exchange.headers)
         claim = read_claim(signed)
-        signer = await self._signer(claim, signed)
-        caller = account.caller = Caller(
-            signer.tenant, signer.user, exchange.request_id, exchange.method, exchange.remote
-        )
-        chunks = ChunkSigner(claim, signer.secret)
-        payload = read_payload(exchange.body, exchange.headers, claim.payload, chunks)
-        request = S3Request(exchange, caller, bucket, key, query, payload, self._services, self._settings)
+        check_claim(claim, signed, self._services.clock(), self._settings.region)
+        signer = await self._signer(claim.key_id)
+        if not is_signed(claim, signed, signer.secret):
+            raise BadSignature(_MISMATCH)
+        account.caller = caller_of(signer, exchange, exchange.method)
+        payload = read_payload(exchange.body, exchange.headers, claim.payload, ChunkSigner(claim, signer.secret))
+        request = self._request(exchange, account.caller, bucket, key, query, payload)
         account.path = request.path
-        if signer.tenant.state is not TenantState.ACTIVE:
-            raise TenantSuspended("access is not possible")
         operation = find(exchange.method, bucket, key, query, "x-amz-copy-source" in exchange.headers)
-        account.request_class = operation.traffic
-        account.caller = replace(caller, verb=operation.name)
-        request = replace(request, caller=account.caller)
-        await self._admit(request, operation)
-        return await operation.handler(request)
+        request = await self._admit(request, account, operation.name, operation.traffic, writes=operation.writes)
+        reply = await operation.handler(request)
+        return await self._shared(request, reply) if "Origin" in exchange.headers and bucket else reply
+
+    def _request(
+        self, exchange: Exchange, caller: Caller, bucket: str, key: str, query: Mapping[str, str], payload: Payload
+    ) -> S3Request:
+        async def note(path: Path, error: KuradoError) -> None:
+            await self._record(caller, path, error)
+
+        return S3Request(exchange, caller, bucket, key, query, payload, self._services, self._settings, note)
+
+    async def _post(self, exchange: Exchange, account: Account, bucket: str, boundary: bytes) -> Reply:
+        """An upload by a form, which carries its signature among its fields."""
+        form = await read_form(exchange.body, boundary)
+        claim = read_form_claim(form.fields, self._settings.region)
+        signer = await self._signer(claim.key_id)
+        if not claim.is_signed(signer.secret):
+            raise BadSignature(_MISMATCH)
+        key = form.fields.get("key", "").replace("${filename}", form.filename)
+        if not key:
+            raise invalid("Bucket POST must contain a field named 'key'", "key")
+        account.caller = caller_of(signer, exchange, exchange.method)
+        request = self._request(exchange, account.caller, bucket, key, {}, Payload(form.file))
+        account.path = request.path
+        request = await self._admit(request, account, POST_OBJECT, "write", writes=True)
+        return await self._shared(request, await post_object(request, form))
+
+    # -- pages --------------------------------------------------------------------------------------------------------
+
+    async def _preflight(self, exchange: Exchange, bucket: str) -> Reply:
+        """OPTIONS carries no signature; a presigned query at least names the key, and with it the tenant."""
+        credential = dict(parse_query(exchange.query)).get("X-Amz-Credential", "")
+        if not credential or not bucket:
+            return cors.preflight(exchange, None)
+        signer = await self._signer(credential.partition("/")[0])
+        caller = caller_of(signer, exchange, exchange.method)
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._settings.work, lambda: self._services.buckets.get(caller, bucket)
+        )
+        return cors.preflight(exchange, found)
+
+    async def _shared(self, request: S3Request, reply: Reply) -> Reply:
+        """The answer with what lets the page that asked read it."""
+        with contextlib.suppress(KuradoError):
+            bucket = await request.read(lambda: request.services.buckets.get(request.caller, request.bucket))
+            reply.headers = {**reply.headers, **cors.answer_headers(request.exchange, bucket)}
+        return reply
 
     def _names(self, exchange: Exchange) -> tuple[str, str]:
         """Bucket and key of a request, from its host or its path. Decoded; bytes that are no UTF-8 as surrogates."""
@@ -77,24 +129,28 @@ class S3App:
         bucket, _, key = raw.removeprefix("/").partition("/")
         return bucket, key
 
-    async def _signer(self, claim: Claim, signed: Unsigned) -> Signer:
-        """Who signed. Raises S3Fault, Unauthenticated, BadSignature."""
-        check_claim(claim, signed, self._services.clock(), self._settings.region)
+    async def _signer(self, key_id: str) -> Signer:
+        """Who may sign with a key. Raises Unauthenticated."""
         keys = self._services.accesskeys
-        signer = keys.cached(claim.key_id)
-        if signer is None:
-            signer = await asyncio.get_running_loop().run_in_executor(self._settings.work, keys.signer, claim.key_id)
-        if not is_signed(claim, signed, signer.secret):
-            raise BadSignature(_MISMATCH)
-        return signer
+        signer = keys.cached(key_id)
+        if signer is not None:
+            return signer
+        return await asyncio.get_running_loop().run_in_executor(self._settings.work, keys.signer, key_id)
 
-    async def _admit(self, request: S3Request, operation: Operation) -> None:
-        """``check_request`` comes before anything else (DESIGN section 6)."""
+    async def _admit(self, request: S3Request, account: Account, name: str, traffic: str, *, writes: bool) -> S3Request:
+        """The request under the name of its operation. ``check_request`` comes before anything else (DESIGN section
+        6)."""
+        account.request_class = traffic
+        caller = account.caller = replace(request.caller, verb=name)
+        request = self._request(request.exchange, caller, request.bucket, request.key, request.query, request.payload)
+        if caller.tenant.state is not TenantState.ACTIVE:
+            raise TenantSuspended("access is not possible")
         host = self._services.host
         if host.implements("check_request"):
-            asked = Request(request.caller, request.path, writes=operation.writes)
+            asked = Request(caller, request.path, writes=writes)
             ask = request.read if host.answers_at_once("check_request") else request.in_thread
             await ask(lambda: host.check("check_request", request=asked))
+        return request
 
     async def _refuse(self, exchange: Exchange, caller: Caller | None, path: Path, error: KuradoError) -> Reply:
         """The one funnel of errors: records what was refused by rule (invariant I6), then answers."""
@@ -111,3 +167,7 @@ class S3App:
         except Exception:
             # the client is refused all the same; that the record failed must not be silent (invariant I5)
             log.exception("the refusal of request %s could not be recorded", caller.request_id)
+
+
+def caller_of(signer: Signer, exchange: Exchange, verb: str) -> Caller:
+    return Caller(signer.tenant, signer.user, exchange.request_id, verb, exchange.remote)

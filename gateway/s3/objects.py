@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.domain.errors import DigestMismatch, TooLarge
-from gateway.domain.node import Node
+from gateway.domain.node import Node, Version
 from gateway.domain.upload import Declared
 from gateway.exchange import FileBody, Reply
 from gateway.s3 import metadata
 from gateway.s3.buckets import refuse_acl
+from gateway.s3.checksums import checksum_of, tap_of
 from gateway.s3.conditions import NotModified, check_read, of_write
 from gateway.s3.errors import S3Fault, not_implemented
 from gateway.s3.payload import digests
 from gateway.s3.request import S3Request
+from gateway.s3.tagging import parse_tagging_header
 from gateway.service.placing import BY_KEY
 from gateway.service.receiving import receive
 from gateway.service.results import Content
@@ -49,16 +51,18 @@ async def put_object(request: S3Request) -> Reply:
     if key.is_folder:
         return await _put_folder(request)
     declared = declared_of(request)
+    tap = tap_of(request.exchange.headers, request.payload)
     uploads, caller = request.services.uploads, request.caller
     try:
         placed = await receive(
-            lambda: uploads.open(caller, key.path, declared, conditions, BY_KEY),
+            lambda: uploads.open(caller, key.path, declared, conditions, BY_KEY, [tap] if tap else ()),
             request.payload.body,
             request.settings.uploads,
         )
     except DigestMismatch as error:
         raise digest_fault(error, request) from error
-    return Reply(200, {"ETag": metadata.etag_of(placed.node)})
+    checksum = tap.computed if tap else None
+    return Reply(200, {"ETag": metadata.etag_of(placed.node), **(checksum.headers if checksum else {})})
 
 
 async def _put_folder(request: S3Request) -> Reply:
@@ -100,7 +104,7 @@ def declared_of(request: S3Request) -> Declared:
         digests=digests(headers, payload),
         md5_etag=True,
         facts=metadata.facts_of(headers),
-        properties=metadata.change_of(found, headers),
+        properties=metadata.change_of(found, headers, parse_tagging_header(request)),
     )
 
 
@@ -132,7 +136,7 @@ async def get_object(request: S3Request) -> Reply:
     if node.version is None:
         return Reply(200, headers)
     content = await _content(request, node)
-    return _ranged(request, headers, content)
+    return _ranged(request, headers, node.version, content)
 
 
 def headers_of(node: Node) -> dict[str, str]:
@@ -160,11 +164,16 @@ async def _content(request: S3Request, node: Node) -> Content:
     return open_content()
 
 
-def _ranged(request: S3Request, headers: Mapping[str, str], content: Content) -> Reply:
-    """The whole object, or one range of it; several are answered with the whole, as S3 does."""
+def _ranged(request: S3Request, headers: Mapping[str, str], version: Version, content: Content) -> Reply:
+    """The whole object, or one range of it; several are answered with the whole, as S3 does.
+
+    A part carries no checksum of the whole: clients would compare it with what they got (CLIENTS 32).
+    """
     ranges = parse_ranges(request.header("Range"), content.size)
     if ranges is None or len(ranges) != 1:
-        return Reply(200, headers, FileBody([(b"", 0, content.size)], content.open, content.local))
+        checksum = checksum_of(version) if (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED" else None
+        whole = {**headers, **(checksum.headers if checksum else {})}
+        return Reply(200, whole, FileBody([(b"", 0, content.size)], content.open, content.local))
     start, length = ranges[0]
     partial = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
     return Reply(206, partial, FileBody([(b"", start, length)], content.open, content.local))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.exchange import Reply
-from gateway.s3 import buckets, listing, objects
+from gateway.s3 import buckets, copying, cors, deleting, listing, objects, tagging
 from gateway.s3.errors import S3Fault, not_implemented
 from gateway.s3.request import S3Request
 
@@ -55,6 +55,17 @@ TABLE: Mapping[tuple[About, str, str], Operation] = {
     (About.OBJECT, "GET", ""): _read("GetObject", objects.get_object),
     (About.OBJECT, "HEAD", ""): _read("HeadObject", objects.get_object),
     (About.OBJECT, "DELETE", ""): _write("DeleteObject", objects.delete_object),
+    (About.OBJECT, "PUT", "copy"): _write("CopyObject", copying.copy_object),
+    (About.BUCKET, "POST", "delete"): _write("DeleteObjects", deleting.delete_objects),
+    (About.OBJECT, "GET", "tagging"): _read("GetObjectTagging", tagging.get_object_tagging),
+    (About.OBJECT, "PUT", "tagging"): _write("PutObjectTagging", tagging.put_object_tagging),
+    (About.OBJECT, "DELETE", "tagging"): _write("DeleteObjectTagging", tagging.delete_object_tagging),
+    (About.BUCKET, "GET", "tagging"): _read("GetBucketTagging", tagging.get_bucket_tagging),
+    (About.BUCKET, "PUT", "tagging"): _write("PutBucketTagging", tagging.put_bucket_tagging),
+    (About.BUCKET, "DELETE", "tagging"): _write("DeleteBucketTagging", tagging.delete_bucket_tagging),
+    (About.BUCKET, "GET", "cors"): _read("GetBucketCors", cors.get_cors),
+    (About.BUCKET, "PUT", "cors"): _write("PutBucketCors", cors.put_cors),
+    (About.BUCKET, "DELETE", "cors"): _write("DeleteBucketCors", cors.delete_cors),
 }
 """(about, method, subresource) → operation. ``copy`` stands for a PUT that names a source in its head."""
 
@@ -74,6 +85,10 @@ _SUBRESOURCES: Mapping[About, tuple[str, ...]] = {
 """What S3 knows besides the plain operations: present in a query and absent from the table is NotImplemented."""
 
 _METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
+
+
+POST_OBJECT = "PostObject"
+"""The name of what :mod:`gateway.s3.posting` does; the request is signed in its body, so it has no entry above."""
 
 
 def find(request_method: str, bucket: str, key: str, query: Mapping[str, str], is_copy: bool) -> Operation:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from gateway.domain.errors import InvalidName
+from gateway.domain.errors import InvalidName, KuradoError
 from gateway.domain.names import Path, check_path
 from gateway.domain.tenant import Caller
 from gateway.exchange import Exchange
@@ -59,6 +59,8 @@ class S3Request:
     payload: Payload
     services: Services
     settings: S3Settings
+    note: Callable[[Path, KuradoError], Awaitable[None]]
+    """Records what was refused by rule within a request that goes on (invariant I6)."""
 
     def header(self, name: str) -> str | None:
         return self.exchange.headers.get(name)

@@ -21,6 +21,7 @@ from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service.guards import Target, check_conditions, check_locks, require_writer
 from gateway.service.placing import BY_KEY, find_key, make_parents
+from gateway.service.refused import RefusedData
 from gateway.service.results import Found, Placed
 from gateway.service.settling import Settling
 from gateway.service.trees import Trees
@@ -53,6 +54,7 @@ class Objects:
         self._settling = settling
         self._ids = ids
         self._trees = trees
+        self._refused = RefusedData()
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class Objects:
             check_conditions(tx, caller, now, conditions, at)
             if at.node is None or not at.node.explicit:
                 return
+            self._refused.check(tx, caller.tenant, key.path)
             check_locks(tx, caller, now, conditions, [Target(at, membership=True)])
             if at.node.is_collection and tx.nodes.has_children(at.node.id):
                 self._make_implied(tx, caller, at.node, now)
@@ -176,6 +179,7 @@ class Objects:
             now = self._settling.clock()
             self._settling.assert_alive(tx, now)
             origin = _node(find_key(tx, caller, source.path))
+            self._refused.check(tx, caller.tenant, source.path, target.path)
             source_conditions(origin)
             assert origin.version is not None
             if origin.version.state is VersionState.HELD:

@@ -1,0 +1,97 @@
+"""DeleteObjects: up to a thousand keys in one request, each its own success or refusal.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from gateway.domain.errors import KuradoError
+from gateway.domain.upload import NO_CONDITIONS, Conditions
+from gateway.exchange import Reply
+from gateway.s3.answers import child_text, document, element, local, read_xml
+from gateway.s3.errors import S3Fault, malformed_xml, message_of, status_and_code
+from gateway.s3.request import S3Request, parse_key
+from gateway.service.refusals import is_refusal
+from gateway.wire.fields import parse_etags
+from gateway.wire.markup import Element
+
+MAX_DELETED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One entry of the request."""
+
+    key: str
+    version_id: str | None
+    conditions: Conditions
+
+
+async def delete_objects(request: S3Request) -> Reply:
+    _check_integrity(request)
+    root = await read_xml(request, "Delete")
+    wanted = [_wanted(one) for one in root.children if local(one) == "Object"]
+    if not 0 < len(wanted) <= MAX_DELETED:
+        raise malformed_xml(f"from 1 to {MAX_DELETED} objects can be deleted at once")
+    quiet = (child_text(root, "Quiet") or "").strip().lower() == "true"
+    await request.read(lambda: request.services.buckets.get(request.caller, request.bucket))
+    errors = await request.in_thread(lambda: _delete(request, wanted))
+    for entry, error in zip(wanted, errors, strict=True):
+        if error is not None and is_refusal(error):
+            await request.note((request.bucket, *entry.key.split("/")), error)
+    lines = [_line(entry, error, quiet) for entry, error in zip(wanted, errors, strict=True)]
+    return document("DeleteResult", "".join(lines))
+
+
+def _check_integrity(request: S3Request) -> None:
+    """A body that names what to destroy must be known to be whole: by its signature or a digest."""
+    headers = request.exchange.headers
+    has_digest = "Content-MD5" in headers or any(name.lower().startswith("x-amz-checksum-") for name in headers.keys())  # noqa: SIM118
+    if not has_digest and request.payload.sha256 is None and not request.payload.announced:
+        message = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+        raise S3Fault(400, "InvalidRequest", message)
+
+
+def _wanted(one: Element) -> Wanted:
+    key = child_text(one, "Key")
+    if not key:
+        raise S3Fault(400, "MalformedXML", "an object without a key is to be deleted")
+    etag = child_text(one, "ETag")
+    conditions = Conditions(if_match=parse_etags([etag])) if etag else NO_CONDITIONS
+    return Wanted(key, child_text(one, "VersionId"), conditions)
+
+
+def _delete(request: S3Request, wanted: list[Wanted]) -> list[KuradoError | None]:
+    """All are handed to the writer before any is waited for: they are committed, and flushed, together."""
+    begun = [_begin(request, entry) for entry in wanted]
+    return [_ended(one) for one in begun]
+
+
+def _begin(request: S3Request, entry: Wanted) -> Future[None] | KuradoError:
+    try:
+        if entry.version_id not in (None, "", "null"):
+            raise S3Fault(404, "NoSuchVersion", "The specified version does not exist.")
+        return request.services.objects.delete(request.caller, parse_key(request.bucket, entry.key), entry.conditions)
+    except KuradoError as error:
+        return error
+
+
+def _ended(begun: Future[None] | KuradoError) -> KuradoError | None:
+    if isinstance(begun, KuradoError):
+        return begun
+    try:
+        begun.result()
+    except KuradoError as error:
+        return error
+    return None
+
+
+def _line(entry: Wanted, error: KuradoError | None, quiet: bool) -> str:
+    named = element("Key", entry.key)
+    if error is None:
+        return "" if quiet else f"<Deleted>{named}</Deleted>"
+    code = element("Code", status_and_code(error)[1])
+    return f"<Error>{named}{code}{element('Message', message_of(error))}</Error>"
