@@ -58,9 +58,15 @@ class MasterKey:
         except InvalidTag:
             raise WrongKey("another master key wrapped this, or it was changed") from None
 
+    def fingerprint(self) -> bytes:
+        """The same 16 bytes for the same key, from which nothing of it can be learnt: tells keys apart."""
+        return self._derive("kurado fingerprint")[:16]
+
     def _cipher(self, purpose: str) -> AESGCM:
-        derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"kurado wrap\0" + purpose.encode()).derive(self._key)
-        return AESGCM(derived)
+        return AESGCM(self._derive("kurado wrap\0" + purpose))
+
+    def _derive(self, info: str) -> bytes:
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=info.encode()).derive(self._key)
 
 
 def load_master_key(settings: object, data_dir: Path) -> MasterKey:

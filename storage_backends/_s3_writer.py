@@ -56,8 +56,11 @@ class S3Writer:
             return self._done
         if not self._open:
             raise ValueError("the writer was aborted")
-        etag = self._put() if self._upload is None else self._complete()
-        self._done = self._seen(etag)
+        if self._upload is None:
+            self._put()
+        else:
+            self._complete()
+        self._done = self._seen()
         self._open = False
         self._buffer = bytearray()
         return self._done
@@ -77,7 +80,7 @@ class S3Writer:
 
     # -- one PUT ------------------------------------------------------------------------------------------------------
 
-    def _put(self) -> str | None:
+    def _put(self) -> None:
         body = bytes(self._buffer)
         digest = hashlib.md5(body, usedforsecurity=False)
         with self._connection.request("take a blob") as client:
@@ -88,7 +91,7 @@ class S3Writer:
                 ContentType=TYPE,
                 Metadata={MD5: digest.hexdigest()},
             )
-        return _matching(answer, digest.hexdigest())
+        _check_etag(answer, digest.hexdigest())
 
     # -- multipart ----------------------------------------------------------------------------------------------------
 
@@ -108,12 +111,12 @@ class S3Writer:
                 Body=body,
                 ContentMD5=_base64(digest.digest()),
             )
-        _matching(answer, digest.hexdigest())
+        _check_etag(answer, digest.hexdigest())
         self._parts.append((answer["ETag"], digest.digest()))
         self._buffer.clear()
         self._part_size = next(self._sizes)
 
-    def _complete(self) -> str | None:
+    def _complete(self) -> None:
         if self._buffer:
             self._send_part()
         named = [{"PartNumber": number, "ETag": etag} for number, (etag, _) in enumerate(self._parts, 1)]
@@ -125,10 +128,10 @@ class S3Writer:
                 )
         except BackendUnavailable:
             # the answer may have been lost on its way: then the blob is there, with our ETag and nobody else's
-            if self._is_there(expected):
-                return expected
-            raise
-        return _matching(answer, expected)
+            if not self._is_there(expected):
+                raise
+            return
+        _check_etag(answer, expected)
 
     def _is_there(self, etag: str) -> bool:
         try:
@@ -138,27 +141,23 @@ class S3Writer:
 
     # -- looking again ------------------------------------------------------------------------------------------------
 
-    def _seen(self, etag: str | None) -> BlobInfo:
-        """The blob as the store shows it, if that is what was written."""
+    def _seen(self) -> BlobInfo:
+        """The blob as the store shows it. Its ETag may be another by now: that of somebody who stored it once more."""
         try:
-            info, seen = self._stat(self._key)
+            info: BlobInfo = self._stat(self._key)[0]
         except NotFound:
             raise BackendUnavailable("the storage took a blob and does not have it") from None
-        if info.size != self._size or (etag is not None and seen != etag):
+        if info.size != self._size:
             raise BackendUnavailable("the storage took other bytes than it was given")
-        found: BlobInfo = info
-        return found
+        return info
 
 
-def _matching(answer: Any, etag: str) -> str | None:
-    """The ETag of an answer if it is the MD5 of what was sent; None where the store encrypts with keys of its own and
-    gives others (then Content-MD5 alone guards the way). BackendUnavailable for any other."""
+def _check_etag(answer: Any, etag: str) -> None:
+    """BackendUnavailable unless the ETag of an answer is the MD5 of what was sent. Stores that encrypt with keys of
+    their own give others (then Content-MD5 alone guards the way)."""
     given = str(answer.get("ETag", "")).strip('"')
-    if given == etag:
-        return etag
-    if answer.get("ServerSideEncryption", "AES256") != "AES256":
-        return None
-    raise BackendUnavailable("the storage took other bytes than it was given")
+    if given != etag and answer.get("ServerSideEncryption", "AES256") == "AES256":
+        raise BackendUnavailable("the storage took other bytes than it was given")
 
 
 def _base64(digest: bytes) -> str:

@@ -31,18 +31,37 @@ def s3(**more: Any) -> Maker:
     def make(request: pytest.FixtureRequest, folder: Path) -> dict[str, Any]:
         shared: dict[str, Any] = request.getfixturevalue("s3_settings")
         prefix = f"{shared.get('prefix', '')}/{secrets.token_hex(6)}"
-        return {**shared, "prefix": prefix, "part_size": "5MB", **more}
+        return {"backend": "s3", **shared, "prefix": prefix, "part_size": "5MB", **more}
 
     return make
 
 
-LEAST: dict[str, dict[str, Any]] = {"s3": {"bucket": "b"}}
+def wrapped(inner: Maker, **more: Any) -> Maker:
+    return lambda request, folder: {"of": inner(request, folder), **more}
+
+
+def nested(backend: str, inner: Maker) -> Maker:
+    return wrapped(inner, backend=backend)
+
+
+OF = {"of": {"backend": "memory"}}
+LEAST: dict[str, dict[str, Any]] = {"s3": {"bucket": "b"}, "retrying": OF, "limited": OF, "sealed": OF}
 """Settings that a backend cannot do without."""
 
 MAKERS: dict[str, list[Maker]] = {
     "local": [settings(), settings(path="elsewhere/deeper", fsync=False)],
     "memory": [settings(), settings(capacity=2**30)],
-    "s3": [s3(), s3(retries="adaptive")],
+    "s3": [s3()],
+    "retrying": [wrapped(settings(backend="local"), pause="10ms"), wrapped(nested("sealed", s3()))],
+    "limited": [
+        wrapped(settings(backend="memory"), upload="1GB", download="1GB", concurrency=2),
+        wrapped(nested("retrying", s3(retries="adaptive")), concurrency=3),
+    ],
+    "sealed": [
+        wrapped(settings(backend="memory")),
+        wrapped(s3()),
+        wrapped(nested("limited", settings(backend="local")), key_check="0s"),
+    ],
 }
 CASES = [(name, number) for name, makers in MAKERS.items() for number in range(len(makers))]
 
@@ -57,7 +76,8 @@ class TestBackends(BlobStoreContract):
     @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
     def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlobStore]:
         name, number = request.param
-        store = OURS[name].load()(MAKERS[name][number](request, tmp_path), tmp_path)
+        made = {key: value for key, value in MAKERS[name][number](request, tmp_path).items() if key != "backend"}
+        store = OURS[name].load()(made, tmp_path)
         yield store
         store.close()
 
