@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "incident": ("incidents", "Outages, lost data, security failures: from recognition to cause."),
     "sla": ("sla", "The service level of a billing period, with what it costs."),
     "claim": ("claims", "Claims for compensation: filed, decided."),
+    "discontinuation": ("changes", "The service, or a function of it, ends for all customers."),
+    "transfer": ("changes", "The provider's place passes to a third party."),
     "takedown": ("takedowns", "Data whose use is refused."),
     "breakglass": ("breakglass", "Content opened to a person: two persons, a ground, all on record."),
     "notice": ("notices", "Notices to customers: what was sent, arrived, came back."),

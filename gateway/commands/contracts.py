@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gateway.commands import contract_customers, contract_powers
+from gateway.commands import contract_customers, contract_powers, disclosing
 from gateway.commands.acting import (
     DAY,
     TIME,
@@ -45,6 +45,7 @@ def contract() -> None:
 
 contract_customers.add(contract)
 contract_powers.add(contract)
+disclosing.add(contract)
 
 
 def told(app: Application, one: Contract, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``user add|list|passwd|role|disable|enable``."""
+"""``user add|list|passwd|role|disable|enable|report``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from gateway.commands.acting import TIME, actor
 from gateway.commands.app import Application, iso, json_option, show, show_json, tenant_argument
+from gateway.domain.errors import NotFound
 from gateway.domain.tenant import Role, User
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,6 +96,30 @@ def enable(app: Application, tenant: str, login: str, as_json: bool) -> None:
     """Let a disabled login in again."""
     changed = app.services.accounts.set_disabled(tenant, login, False, who=app.who)
     _show_one(f"{login} of {tenant} can log in again", tenant, changed, "", False, as_json)
+
+
+@user.command("report")
+@tenant_argument
+@click.argument("login")
+@click.option("--by", required=True, help="Who of the customer reports it.")
+@click.option("--seen-at", type=TIME, default="now", help="When it was noticed. Default: now.")
+@click.option("--text", required=True, help="What happened.")
+@click.option("--lock", is_flag=True, help="Disable the login at once; never the tenant.")
+@json_option
+@click.pass_obj
+def report(
+    app: Application, tenant: str, login: str, by: str, seen_at: int, text: str, lock: bool, as_json: bool
+) -> None:
+    """Take a customer's report of the misuse of a login (ACCT-03). `user passwd` rotates its secret."""
+    accounts = app.services.accounts
+    owner = accounts.tenant(tenant)
+    found = next((one for one in accounts.users(tenant) if one.login == login), None)
+    if found is None:
+        raise NotFound(f"tenant {tenant!r} has no user {login!r}")
+    data = {"user": login, "by": by, "seen_at": seen_at, "text": text, "locked": lock}
+    app.services.audit.note(actor(app), "account.misuse_reported", f"tenant:{tenant}", "ACCT-03", owner, data)
+    changed = accounts.set_disabled(tenant, login, True, who=app.who) if lock else found
+    _show_one(f"the report on {login} of {tenant} is on record", tenant, changed, "", False, as_json)
 
 
 @user.command("list")

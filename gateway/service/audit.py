@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from gateway.domain.acts import Act, ChainFault, check_chain
 from gateway.domain.tenant import Tenant
@@ -33,9 +33,18 @@ class Audit:
             yield from batch
             after = batch[-1].seq
 
-    def note(self, actor: Actor, kind: str, subject: str, rule: str, tenant: Tenant | None = None) -> Act:
+    def note(
+        self,
+        actor: Actor,
+        kind: str,
+        subject: str,
+        rule: str,
+        tenant: Tenant | None = None,
+        data: Mapping[str, object] | None = None,
+    ) -> Act:
         """Records a privileged act that has no service of its own, such as an export of the log (PRV-01)."""
-        act = Act(subject, kind, self._clock(), actor.name, str(actor.role), rule, tenant.id if tenant else 0)
+        role, told = str(actor.role), dict(data or {})
+        act = Act(subject, kind, self._clock(), actor.name, role, rule, tenant.id if tenant else 0, data=told)
         return self._db.write(lambda tx: tx.acts.append(act)).result()
 
     def _until(self, count: int) -> Iterator[Act]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.domain.ids import Ids
 from gateway.service.accounts import Accounts
 from gateway.service.contracts.book import Actor, ContractBook, Paper
+from gateway.service.contracts.disclosures import Disclosures
 from gateway.service.contracts.discontinuing import DiscontinuingService
 from gateway.service.contracts.intake import Intake
 from gateway.service.contracts.papers import Papers
@@ -29,6 +30,7 @@ __all__ = [
     "Actor",
     "ContractBook",
     "ContractServices",
+    "Disclosures",
     "DiscontinuingService",
     "Intake",
     "Paper",
@@ -50,6 +52,7 @@ class ContractServices:
     revisions: Revisions
     discontinuing: DiscontinuingService
     transfers: Transfers
+    disclosures: Disclosures
     upkeep: Upkeep
     explaining: Explaining
 
@@ -74,6 +77,7 @@ def contract_services(
         revisions=revisions,
         discontinuing=DiscontinuingService(book),
         transfers=Transfers(book),
+        disclosures=Disclosures(book),
         upkeep=Upkeep(book, accounts, revisions, standings.contracts),
         explaining=Explaining(db, policies),
     )

@@ -215,6 +215,11 @@ def rule_named() -> Iterator[None]:
         raise ActRefused(str(error), _RULES.get(error.code, error.code)) from error
 
 
+def check_day(day: date | None, what: str, rule: str) -> None:
+    """A day that a person can mean. The calendar of a contract goes on for terms after it, and must not run out."""
+    require(day is None or date(2000, 1, 1) <= day <= date(2199, 12, 31), f"{what} {day}: a day of 2000 to 2199", rule)
+
+
 def require(allowed: bool, message: str, rule: str) -> None:
     """ActRefused with the rule unless allowed."""
     if not allowed:

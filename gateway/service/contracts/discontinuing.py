@@ -14,7 +14,7 @@ from gateway.domain.contract.records import PREFIX as CONTRACT
 from gateway.domain.contract.records import Contract
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.errors import NotFound
-from gateway.service.contracts.book import Actor, ContractBook, Decision, require
+from gateway.service.contracts.book import Actor, ContractBook, Decision, check_day, require
 from gateway.service.unit_of_work import Tx
 
 
@@ -44,6 +44,7 @@ class DiscontinuingService:
         """
         now = self._book.clock()
         rule = "DSC-01" if trouble else "DSC-02"
+        check_day(last_day, "the last day", rule)
         require(bool(reason.strip()), "a reason is needed", rule)
         require(last_day > jst_date(now), "notice comes first: the earliest last day is tomorrow", rule)
 

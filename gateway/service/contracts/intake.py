@@ -15,7 +15,7 @@ from gateway.domain.errors import ActRefused, AlreadyExists, BadRequest
 from gateway.domain.tenant import Role, check_tenant_name
 from gateway.domain.terms import Plan, Plans
 from gateway.service.accounts import Accounts
-from gateway.service.contracts.book import Actor, ContractBook, Decision, check_actor, found, require
+from gateway.service.contracts.book import Actor, ContractBook, Decision, check_actor, check_day, found, require
 from gateway.service.policies import Policies
 from gateway.service.unit_of_work import Tx
 
@@ -59,6 +59,7 @@ class Intake:
         ActRefused APP-02 without consent to the privacy policy, APP-01 when something is missing. AlreadyExists.
         """
         check_tenant_name(name)
+        check_day(application.wished_start, "the wished start", "APP-01")
         self._check(application)
         route = Channel(application.route)
         check_actor(actor, route, "onboarding")
@@ -183,6 +184,7 @@ class Intake:
     ) -> Contract:
         """registered → notified (APP-05). The notice works on arrival; before that and before 00:00 JST of the start
         every call is NOT_STARTED. ActRefused APP-05 for a start before the day of sending (D-05)."""
+        check_day(start_date, "the start", "APP-05")
 
         def decide(contract: Contract, _now: int) -> Decision:
             _require_phase(contract, Phase.REGISTERED, "APP-05")

@@ -13,7 +13,7 @@ from gateway.domain.contract.term import State as TermState
 from gateway.domain.contract.values import Channel
 from gateway.domain.errors import ActRefused
 from gateway.domain.terms import Plans
-from gateway.service.contracts.book import Actor, ContractBook, Decision, Paper, require
+from gateway.service.contracts.book import Actor, ContractBook, Decision, Paper, check_day, require
 from gateway.service.contracts.intake import agreed
 from gateway.service.policies import Policies
 from gateway.service.unit_of_work import Tx
@@ -33,6 +33,7 @@ class Papers:
     ) -> Contract:
         """A change of the plan (CHG-01). One asked for too early is moved to receipt + 10 days; the new limits count
         from 00:00 JST of that day. ActRefused CHG-05 for a lower plan, CHG-08 after a notice of cancellation."""
+        check_day(requested_on, "the change", "CHG-01")
         plans: Plans = self._policies.get("plans")
         new = agreed(plans.get(plan))
         received = jst_date(paper.received_at)
@@ -132,6 +133,7 @@ class Papers:
         """A notice of cancellation (END-01). Too early a last day is moved to receipt + 30; before the minimum is over
         it ends the contract only if the lump sum is paid by that day, else it lapses (END-03, END-04)."""
         received = jst_date(paper.received_at)
+        check_day(wished_last_day, "the last day", "END-01")
 
         def decide(contract: Contract, now: int) -> Decision:
             _started(contract, now, self._book)

@@ -8,7 +8,7 @@ from gateway.domain.calendar import jst_date
 from gateway.domain.contract.ending import GROUNDS, discontinuation, provider_termination
 from gateway.domain.contract.records import Contract, Demand, OverloadCase
 from gateway.domain.errors import ActRefused
-from gateway.service.contracts.book import Actor, ContractBook, Decision, require
+from gateway.service.contracts.book import Actor, ContractBook, Decision, check_day, require
 
 PAYMENT, CORRECTION = GROUNDS[:2]
 STOP_GROUND = "24(2)"
@@ -129,6 +129,7 @@ class Powers:
     ) -> Contract:
         """Discontinues the whole service for a customer (DSC-02): 60 days after the later of the e-mail's arrival and
         the post on the web site. ActRefused DSC-02 names the earliest last day."""
+        check_day(last_day, "the last day", "DSC-02")
         for at in (email_arrived_at, web_posted_at):
             self._book.check_past(at, "the notice")
 

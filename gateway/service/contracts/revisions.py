@@ -20,7 +20,7 @@ from gateway.domain.contract.records import Contract, Phase, agreed_data
 from gateway.domain.contract.revisions import PREFIX, RULES, AnnouncedRevision, fold
 from gateway.domain.errors import ActRefused, NotFound
 from gateway.domain.terms import Plans
-from gateway.service.contracts.book import Actor, ContractBook, Decision, require
+from gateway.service.contracts.book import Actor, ContractBook, Decision, check_day, require
 from gateway.service.contracts.intake import agreed
 from gateway.service.policies import Policies
 from gateway.service.unit_of_work import Tx
@@ -91,6 +91,7 @@ class Revisions:
         """
         require(policy in RULES, f"what is revised is {', '.join(RULES)}", "REV-01")
         rule = RULES[policy]
+        check_day(effective_on, "the revision", rule)
         require(effective_on > self._today(), "notice comes first: the earliest day is tomorrow", rule)
         require(bool(label.strip()), "a revision has a name, such as its date", rule)
         value = self._policies.check(policy, text)

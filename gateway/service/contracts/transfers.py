@@ -15,7 +15,7 @@ from gateway.domain.contract.discontinuing import TRANSFER, Transfer, fold_trans
 from gateway.domain.contract.privacy import may_disclose
 from gateway.domain.contract.records import PREFIX as CONTRACT
 from gateway.domain.errors import NotFound
-from gateway.service.contracts.book import Actor, ContractBook, require
+from gateway.service.contracts.book import Actor, ContractBook, check_day, require
 from gateway.service.unit_of_work import Tx
 
 
@@ -31,6 +31,7 @@ class Transfers:
     ) -> Transfer:
         """Records old and new party and the day; the notices follow from it. ActRefused XFR-01 without prior notice."""
         now = self._book.clock()
+        check_day(effective_on, "the transfer", "XFR-01")
         require(bool(old_party.strip() and new_party.strip()), "name both parties", "XFR-01")
         require(effective_on > jst_date(now), "notice comes first: the earliest day is tomorrow", "XFR-01")
 
