@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
-_ADDRESS = re.compile(rf"{_ATEXT}(\.{_ATEXT})*@[A-Za-z0-9\u0080-\U0010ffff]([A-Za-z0-9.\-\u0080-\U0010ffff]*[^.\-])?")
+_ALNUM = r"[A-Za-z0-9\u0080-\U0010ffff]"
+_LABEL = rf"{_ALNUM}(?:(?:{_ALNUM}|-)*{_ALNUM})?"
+_ADDRESS = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@{_LABEL}(?:\.{_LABEL})*")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 

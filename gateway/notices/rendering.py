@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.domain.calendar import JST
@@ -100,9 +101,14 @@ _COMMON = {
 
 def _rendered(template: str, language: str, values: Mapping[str, Any]) -> str:
     try:
-        return _ENVIRONMENTS[language].from_string(template).render(values)
+        return _compiled(template, language).render(values)
     except (TemplateError, TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise TemplateFault(f"{type(error).__name__}: {error}") from error
+
+
+@lru_cache(256)
+def _compiled(template: str, language: str) -> Template:
+    return _ENVIRONMENTS[language].from_string(template)
 
 
 def _environment(language: str) -> ImmutableSandboxedEnvironment:

@@ -37,7 +37,7 @@ class Deriving:
     def run(self) -> bool:
         """Handles up to a batch of acts; returns whether there may be more."""
         if self._seq is None:
-            self._seq = self._db.read(_kept_place)
+            self._seq = self._db.read(kept_place)
         seq = self._seq
         acts = self._db.read(lambda tx: tx.acts.after(seq, _BATCH) if tx.acts.count() > seq else [])
         if not acts:
@@ -73,7 +73,7 @@ class Deriving:
             self._db.write(queue).result()
 
 
-def _kept_place(tx: Tx) -> int:
+def kept_place(tx: Tx) -> int:
     kept = tx.system.get_meta(_CURSOR)
     if kept is not None:
         return min(int(kept), tx.acts.count())

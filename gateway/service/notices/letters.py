@@ -80,10 +80,10 @@ class Letters:
         message["Date"] = datetime.fromtimestamp(notice.queued_at // 1000, UTC)
         message["Message-ID"] = message_id(notice, settings.sender, token)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence answers it
-        message["Content-Language"] = notice.language
         message[NUMBER_HEADER] = notice.id
         body = text.body.replace("\r\n", "\n").replace("\r", "\n")
         message.set_content(body, charset="utf-8", cte="base64" if not body.isascii() else "quoted-printable")
+        message["Content-Language"] = notice.language  # after the content, which begins with none
         return Letter(recipient, message, text, hashlib.sha256(f"{text.subject}\n\n{body}".encode()).hexdigest())
 
 
