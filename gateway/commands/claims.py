@@ -9,6 +9,7 @@ import click
 
 from gateway.commands.acting import DAY, TIME, act_row, actor, role_option
 from gateway.commands.app import Application, json_option, show, show_json, tenant_option
+from gateway.commands.incidents import plain
 from gateway.domain.contract.claims import KINDS, Claim
 from gateway.service.claims import Filing
 
@@ -96,7 +97,7 @@ def show_(app: Application, name: str, as_json: bool) -> None:
         show_json(_full(one) | {"figures": figures, "acts": acts})
         return
     for key, value in _full(one).items():
-        click.echo(f"{key.replace('_', ' '):<12} {value if value not in (None, '') else '-'}")
+        click.echo(f"{key.replace('_', ' '):<12} {plain(value)}")
     if figures:
         click.echo(
             f"{'figures':<12} monthly fee {figures['monthly_fee']}, cap {figures['cap']}, granted before "

@@ -207,9 +207,20 @@ def show_(app: Application, name: str, as_json: bool) -> None:
         return
     for key, value in _full(app, one).items():
         if key != "notices":
-            click.echo(f"{key.replace('_', ' '):<15} {value if value is not None else '-'}")
+            click.echo(f"{key.replace('_', ' '):<15} {plain(value)}")
     show(False, _full(app, one)["notices"], empty="no notice was given")
     show(False, acts)
+
+
+def plain(value: Any) -> str:
+    """A value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return " / ".join(map(str, value.values()))
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)
 
 
 def _finding(found: dict[str, Any], observed_at: int | None = None) -> Finding:
