@@ -227,7 +227,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _config(top: Fields, file: Path) -> Config:
     folder = file.parent
-    top.take("version", integer(VERSION, VERSION), fix=f"write `version: {VERSION}`")
+    top.take("version", _version, fix=f"write `version: {VERSION}`")
     data_dir = top.take("data_dir", lambda value: folder / Path(text(value)).expanduser(), folder / "data")
     config = Config(
         file=file,
@@ -237,7 +237,9 @@ def _config(top: Fields, file: Path) -> Config:
         listen=_listen(top.section("listen"), folder),
         gates=top.take("gates", integer(1, 256), os.cpu_count() or 1),
         plugins=top.items("plugins", _plugin),
-        policies=top.take("policies", lambda value: folder / Path(text(value)).expanduser(), folder / "policies"),
+        policies=top.take(
+            "policies", lambda value: _policies(value, folder), folder / "policies", "make it, or name none"
+        ),
         http=_http(top.section("http")),
         log=_log(top.section("log")),
         incidents=_incidents(top.section("incidents")),
@@ -253,6 +255,21 @@ def _config(top: Fields, file: Path) -> Config:
     top.done()
     _check_plugins(config.plugins)
     return config
+
+
+def _version(value: object) -> int:
+    number = integer(1, 2**31)(value)
+    if number != VERSION:
+        raise ValueError(f"version {number} is not known to this kurado, which reads version {VERSION}: is it too old?")
+    return number
+
+
+def _policies(value: object, folder: Path) -> Path:
+    """A folder that is named must be there: the packaged prices and terms would be taken instead, without a word."""
+    policies = folder / Path(text(value)).expanduser()
+    if not policies.is_dir():
+        raise ValueError(f"there is no folder {policies}")
+    return policies
 
 
 def _database(value: object, folder: Path) -> str:

@@ -55,7 +55,8 @@ def test_the_file_is_named_by_the_environment(tmp_path: Path) -> None:
     ("document", "path", "words"),
     [
         ({"plugins": []}, "version", "missing"),
-        ({**MINIMAL, "version": 2}, "version", "between 1 and 1"),
+        ({**MINIMAL, "version": 2}, "version", "version 2 is not known to this kurado"),
+        ({**MINIMAL, "policies": "nowhere"}, "policies", "there is no folder"),
         ({"version": 1}, "plugins", "missing"),
         ({**MINIMAL, "gate": 3}, "gate", "did you mean 'gates'"),
         ({**MINIMAL, "gates": 0}, "gates", "not between"),
@@ -122,7 +123,7 @@ EXAMPLES = {
     "durability": ("relaxed", "relaxed"),
     "demo": ("true", True),
     "gates": ("3", 3),
-    "policies": ("/p", Path("/p")),
+    "policies": ("/usr", Path("/usr")),
     "listen.dav": ("127.0.0.1:1", Address("127.0.0.1", 1)),
     "listen.desk": ("[::1]:2", Address("::1", 2)),
     "listen.s3": ("127.0.0.1:3", Address("127.0.0.1", 3)),
