@@ -60,24 +60,31 @@ def retry(app: Application, subscriber: str, tenant: str) -> None:
 @outbox.command()
 @click.argument("subscriber")
 @click.argument("tenant")
-@click.confirmation_option(prompt="The plugin will never see this event. Skip it?")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def skip(app: Application, subscriber: str, tenant: str) -> None:
+def skip(app: Application, subscriber: str, tenant: str, yes: bool) -> None:
     """Leave out the one event that a plugin cannot handle, and go on with the next.
 
     A replica misses that change until `replica resync`; metering misses its figures until the tenant's next event.
     """
-    cursor = app.services.outbox.skip(subscriber, tenant)
+    event = app.services.outbox.next_event(subscriber, tenant)
+    if not yes:
+        ask = f"{subscriber} will never see event {event.seq} ({event.kind}) of {tenant}. Skip it?"
+        click.confirm(ask, abort=True, err=True)
+    cursor = app.services.outbox.skip(subscriber, tenant, event.seq)
     app.services.audit.note(actor(app), "outbox.skipped", f"outbox:{subscriber}:{tenant}:{cursor.seq}", "P-6")
     click.echo(f"{subscriber} skipped event {cursor.seq} of {tenant}")
 
 
 @outbox.command()
 @click.argument("subscriber")
-@click.confirmation_option(prompt="A plugin that comes back begins with the events that are left. Forget it?")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def forget(app: Application, subscriber: str) -> None:
+def forget(app: Application, subscriber: str, yes: bool) -> None:
     """Stop keeping events for a plugin that was removed from gateway.yaml."""
+    app.services.outbox.check_forgotten(subscriber)
+    if not yes:
+        click.confirm("A plugin that comes back begins with the events that are left. Forget it?", abort=True, err=True)
     app.services.outbox.forget(subscriber)
     app.services.audit.note(actor(app), "outbox.forgotten", f"outbox:{subscriber}", "P-6")
     click.echo(f"events are no longer kept for {subscriber}")

@@ -245,30 +245,35 @@ class Outbox:
         """Takes a parked or waiting cursor up again at once. NotFound."""
         return self._set(subscriber, tenant, skip=False)
 
-    def skip(self, subscriber: str, tenant: str) -> Cursor:
-        """Leaves out the one event that a cursor stands before: the operator's decision, recorded in the log."""
-        cursor = self._set(subscriber, tenant, skip=True)
+    def next_event(self, subscriber: str, tenant: str) -> Event:
+        """The event that a cursor stands before. NotFound."""
+
+        def look(tx: Tx) -> Event:
+            _, cursor = _cursor_in(tx, subscriber, tenant)
+            return _following(tx, cursor, tenant)
+
+        return self._db.read(look)
+
+    def skip(self, subscriber: str, tenant: str, seq: int | None = None) -> Cursor:
+        """Leaves out the one event that a cursor stands before: the operator's decision, recorded in the log.
+
+        ``seq``: this event and no other. NotFound.
+        """
+        cursor = self._set(subscriber, tenant, skip=True, only=seq)
         log.warning("event skipped", extra={"subscriber": subscriber, "tenant": tenant, "seq": cursor.seq})
         return cursor
 
-    def _set(self, subscriber: str, tenant_name: str, *, skip: bool) -> Cursor:
+    def _set(self, subscriber: str, tenant_name: str, *, skip: bool, only: int | None = None) -> Cursor:
         now = self._clock()
 
         def change(tx: Tx) -> Cursor:
-            tenant = tx.tenants.get(tenant_name)
-            cursor = next(
-                (c for c in tx.events.cursors(subscriber) if tenant is not None and c.tenant_id == tenant.id), None
-            )
-            if tenant is None or cursor is None:
-                raise NotFound(f"no cursor of {subscriber} in the log of {tenant_name}")
+            tenant, cursor = _cursor_in(tx, subscriber, tenant_name)
             seq = cursor.seq
             if skip:
-                following = tx.events.after(tenant.id, seq, 1)
-                if not following:
-                    raise NotFound(f"{subscriber} has handled every event of {tenant_name}")
-                seq = following[0].seq
+                seq = _following(tx, cursor, tenant_name).seq
                 # 0: an operator's hand carries no steward's token, the comparison alone protects the cursor
-                if not tx.events.advance(subscriber, tenant.id, cursor.seq, seq, 0):
+                moved = only not in (None, seq)
+                if moved or not tx.events.advance(subscriber, tenant.id, cursor.seq, seq, 0):
                     raise NotFound("the cursor has moved meanwhile: look again")
             fresh = _fresh(cursor, seq)
             tx.events.failed(fresh, 0)
@@ -283,10 +288,14 @@ class Outbox:
         names = {subscriber.name for subscriber in self._subscribers()}
         return sorted({cursor.subscriber for cursor in self._db.read(lambda tx: tx.events.cursors())} - names)
 
-    def forget(self, subscriber: str) -> None:
-        """Drops the cursors of a subscriber that is gone for good. NotFound while it is configured or unknown."""
+    def check_forgotten(self, subscriber: str) -> None:
+        """NotFound unless the subscriber has cursors and is not configured any more."""
         if subscriber not in self.forgotten():
             raise NotFound(f"{subscriber} is no subscriber that was removed from the configuration")
+
+    def forget(self, subscriber: str) -> None:
+        """Drops the cursors of a subscriber that is gone for good. NotFound while it is configured or unknown."""
+        self.check_forgotten(subscriber)
         self._db.write(lambda tx: tx.events.forget_subscriber(subscriber)).result()
 
     def trim(self) -> int:
@@ -323,6 +332,22 @@ def _book(tx: Tx, subscriber: Subscriber, cursor: Cursor, events: Sequence[Event
     at.clear()
     if not tx.events.advance(cursor.subscriber, cursor.tenant_id, cursor.seq, events[-1].seq, fence):
         raise FenceLost(f"the cursor of {cursor.subscriber} is no longer ours")
+
+
+def _cursor_in(tx: Tx, subscriber: str, tenant_name: str) -> tuple[Tenant, Cursor]:
+    tenant = tx.tenants.get(tenant_name)
+    if tenant is not None:
+        for cursor in tx.events.cursors(subscriber):
+            if cursor.tenant_id == tenant.id:
+                return tenant, cursor
+    raise NotFound(f"no cursor of {subscriber} in the log of {tenant_name}")
+
+
+def _following(tx: Tx, cursor: Cursor, tenant_name: str) -> Event:
+    following = tx.events.after(cursor.tenant_id, cursor.seq, 1)
+    if not following:
+        raise NotFound(f"{cursor.subscriber} has handled every event of {tenant_name}")
+    return following[0]
 
 
 def _with_log(tx: Tx, known: set[int]) -> list[Tenant]:
