@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from gateway.domain.errors import KuradoError
-from gateway.domain.units import format_size
+from gateway.domain.units import counted, format_size
 from gateway.hooks import PluginContext
 from plugins import _replica_checks as checks
 from plugins._replica import Replica
@@ -206,12 +206,14 @@ def loss(report: Any) -> str:
     """What can be missing at most."""
     if report.seen_at is None:
         return "the source never said how far it was: what it committed after the events above is lost"
-    missing = [f"{one.missing} events of {one.name}" for one in report.tenants if one.missing]
-    missing += [f"{report.acts.missing} acts"] if report.acts.missing else []
-    known = ", ".join(missing) if missing else "nothing"
+    missing = [f"{counted(one.missing, 'event')} of {one.name}" for one in report.tenants if one.missing]
+    missing += [counted(report.acts.missing, "act")] if report.acts.missing else []
+    seen = _time(report.seen_at)
+    if not missing:
+        return f"lost at most: what the source committed after {seen} without replicating it"
     return (
-        f"lost at most: {known} that the source had at {_time(report.seen_at)}, and what it committed after that "
-        f"without replicating it"
+        f"lost at most: {' and '.join(missing)} that the source had at {seen}, and what it committed later without "
+        "replicating it"
     )
 
 

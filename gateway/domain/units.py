@@ -61,3 +61,8 @@ def disk_reserve(disk: int) -> int:
     """Bytes of a disk of this size that are kept for the database: on a disk that content has filled to the last byte,
     nothing could be deleted any more."""
     return min(4 * 1024 * 1024, disk // 32)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {noun}" + "s" * (number != 1)

@@ -219,8 +219,11 @@ def test_what_was_not_replicated_is_lost_and_the_report_says_how_much(tmp_path: 
         from plugins._replica_commands import loss
 
         assert loss(report).startswith(
-            "lost at most: 2 events of studio that the source had at 2027-01-15 08:00:00 UTC"
+            "lost at most: 2 events of studio that the source had at 2027-01-15 08:00:00 UTC, and what it committed "
         )
+        nothing = replace(report, tenants=[replace(tenant, missing=0)], acts=replace(report.acts, missing=0))
+        known = "lost at most: what the source committed after 2027-01-15 08:00:00 UTC without replicating it"
+        assert loss(nothing) == known
 
 
 def test_a_deleted_database_is_restored_in_place_without_copying_what_the_storage_still_has(tmp_path: Path) -> None:
