@@ -91,7 +91,7 @@ class Kurado(click.Group):
         if near and name not in app.noted_commands():
             ctx.fail(f"There is no command {name!r}. Did you mean {near[0]!r}?")
         try:
-            return app.plugin_commands.get(name)
+            found = app.plugin_commands.get(name)
         except Exception as error:
             if ctx.resilient_parsing:  # the shell is completing words
                 return None
@@ -100,6 +100,14 @@ class Kurado(click.Group):
                     f"{name!r} is no command of the core, and the plugins cannot be asked: {error}"
                 ) from error
             raise
+        unused = () if found or ctx.resilient_parsing else app.unused_plugins()
+        if unused:
+            near = difflib.get_close_matches(name, unused, 1, 0.6)
+            which = (
+                f"the plugin {near[0]!r}, which is" if near else f"one of the plugins that are ({', '.join(unused)})"
+            )
+            ctx.fail(f"No such command {name!r}. It may come with {which} not listed in gateway.yaml")
+        return found
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -176,8 +176,8 @@ def _services(
 
     def is_enforced() -> bool:
         return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
-    usage = UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id))
 
+    usage = UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id))
 
     def keeps_regular() -> bool:
         return any(getattr(plugin.impl, "keeps_regular", False) for plugin in host.plugins)
@@ -292,11 +292,17 @@ def _plugin_context(
         demo=config.demo,
         clock=clock,
         blobs=store,
-        backend=lambda settings: open_backend(settings, config.data_dir, f"plugins.{plugin.name}"),
+        backend=lambda settings: open_backend(settings, config.data_dir, _key_of(plugin, settings)),
         policy=policy,
         alarm=alarm,
         services=later,
     )
+
+
+def _key_of(plugin: PluginConfig, settings: Mapping[str, Any]) -> str:
+    """The key path of gateway.yaml at which a plugin has the settings of a backend."""
+    keys = [f".{key}" for key, value in plugin.settings.items() if value == settings]
+    return f"plugins.{plugin.name}{keys[0] if keys else ''}"
 
 
 def _drop_quietly(leases: LeaseKeeper, *, to_sweep: bool) -> None:

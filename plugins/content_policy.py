@@ -178,7 +178,11 @@ class ContentPolicyPlugin:
             lines.append(line)
             verdicts += [verdict] if verdict else []
         worst = max(verdicts, key=lambda one: one.severity, default=None)
-        lines.append(f"verdict: {worst.outcome} ({worst.policy}, {worst.clause})" if worst else "verdict: clean")
+        lines.append(
+            f"verdict of these rules: {worst.outcome} ({worst.policy}, {worst.clause})"
+            if worst
+            else "verdict of these rules: clean"
+        )
         return lines
 
 

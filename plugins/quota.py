@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from gateway.domain.errors import QuotaExceeded
 from gateway.domain.events import TENANT_CHANGED, Event
 from gateway.domain.fields import Fields
-from gateway.domain.tenant import Limits, Tenant
+from gateway.domain.tenant import UNLIMITED, Limits, Tenant
 from gateway.domain.units import format_size
 from gateway.domain.upload import UploadInfo
 from gateway.hooks import PluginContext, hookimpl
@@ -47,8 +47,7 @@ class Quota:
         """The tenant's own limits where it has some, and those of its plan."""
         plan = self._context.policy("plans", tenant).get(tenant.plan)
         return Limits(
-            bytes=plan.capacity_bytes if tenant.quota_bytes is None else tenant.quota_bytes,
-            files=plan.files if tenant.quota_files is None else tenant.quota_files,
+            bytes=_own_or(tenant.quota_bytes, plan.capacity_bytes), files=_own_or(tenant.quota_files, plan.files)
         )
 
     @hookimpl
@@ -104,3 +103,7 @@ def _message(event: Event, limits: Limits) -> str:
     if limits.files:
         parts.append(f"{event.used_files} of {limits.files} files")
     return f"tenant {event.tenant} uses " + " and ".join(parts)
+
+
+def _own_or(own: int | None, of_plan: int | None) -> int | None:
+    return of_plan if own is None else None if own == UNLIMITED else own

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import logging
 import os
 import pwd
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +101,15 @@ class Application:
             return dict(json.loads(self._notes.read_text("utf-8")))
         return {}
 
+    def unused_plugins(self) -> list[str]:
+        """Plugins that are installed and not listed in gateway.yaml, by name."""
+        from importlib.metadata import entry_points
+
+        from gateway.pluginhost import GROUP
+
+        used = {plugin.name for plugin in self.config.plugins}
+        return sorted({point.name for point in entry_points(group=GROUP)} - used)
+
     @property
     def _notes(self) -> Path:
         return self.config.data_dir / "run" / "commands.json"
@@ -142,6 +152,17 @@ def told(error: BaseException) -> str:
     if isinstance(error, KuradoError) and error.policy and error.clause:
         text += f" ({error.policy}, {error.clause})"
     return text
+
+
+@contextlib.contextmanager
+def quiet(level: int) -> Iterator[None]:
+    """Logs nothing up to this level: the command tells the operator itself, in words."""
+    before = logging.root.manager.disable
+    logging.disable(level)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 tenant_argument: Callable[[F], F] = click.argument("tenant", type=TenantName())

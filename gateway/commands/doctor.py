@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-from collections.abc import Iterator
 
 import click
 
 from gateway import daemon
-from gateway.commands.app import Application, json_option, show_json, told
+from gateway.commands.app import Application, json_option, quiet, show_json, told
 from gateway.config import ConfigError, check_certificate
 from gateway.db.schema import SchemaError
 from gateway.domain.errors import KuradoError
@@ -34,7 +32,7 @@ def doctor(app: Application, as_json: bool) -> None:
     Works beside a running daemon and without one. The exit status is 0 when all is well or only deserves a look, 1 when
     something must be put right.
     """
-    with _quiet():
+    with quiet(logging.WARNING):  # what plugins would log is what the facts say
         facts = examine(app)
     if as_json:
         show_json([{"name": f.name, "level": f.level, "message": f.message, "value": f.value} for f in facts])
@@ -44,17 +42,6 @@ def doctor(app: Application, as_json: bool) -> None:
             mark, colour = _MARKS[fact.level]
             click.echo(f"{click.style(f'{mark:>4}', fg=colour)}  {fact.name:<{width}}  {fact.message}")
     sys.exit(any(fact.level == ERROR for fact in facts))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What plugins would log is what the facts say."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def examine(app: Application) -> list[HealthFact]:

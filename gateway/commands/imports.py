@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,23 +13,39 @@ from pathlib import Path
 
 import click
 
-from gateway.commands.app import Application, json_option, show_json, tenant_argument
+from gateway.commands.app import Application, json_option, quiet, show_json, tenant_argument
+from gateway.domain.errors import InvalidName
+from gateway.domain.names import Path as SpacePath
 from gateway.domain.names import parse_path
-from gateway.domain.units import format_size
+from gateway.domain.units import counted, format_size
 from gateway.service.importing import Import, Problem, Summary, measure, no_progress
+
+
+_NO_CODE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def add(cli: click.Group) -> None:
     cli.add_command(import_)
 
 
+def _into(_ctx: click.Context, _param: click.Parameter, value: str) -> SpacePath:
+    if _NO_CODE.search(value):
+        raise click.BadParameter(f"{value!r} holds a % that begins no percent-code: a % is written %25")
+    try:
+        return parse_path(value)
+    except InvalidName as error:
+        raise click.BadParameter(error.message) from error
+
+
 @click.command("import")
 @tenant_argument
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--into", default="/", show_default=True, help="Below this collection, percent-encoded like a URL.")
+@click.option(
+    "--into", default="/", show_default=True, callback=_into, help="Below this collection, percent-encoded like a URL."
+)
 @json_option
 @click.pass_obj
-def import_(app: Application, tenant: str, folder: Path, into: str, as_json: bool) -> None:
+def import_(app: Application, tenant: str, folder: Path, into: SpacePath, as_json: bool) -> None:
     """Bring all files below FOLDER into a tenant's space.
 
     They pass quota, virus scan and content rules like every upload, beside a running daemon or without one. An import
@@ -42,8 +60,9 @@ def import_(app: Application, tenant: str, folder: Path, into: str, as_json: boo
     caller = Caller(owner.tenant, owner.user, verb="IMPORT")
     app.deployment.leases.keep()
     space = app.services
-    with _progress(folder) as progress:
-        summary = Import(space.files, space.uploads, space.refusals, caller, progress).run(folder, parse_path(into))
+    # what stops an import is in its report
+    with _progress(folder) as progress, quiet(logging.ERROR):
+        summary = Import(space.files, space.uploads, space.refusals, caller, progress).run(folder, into)
     if as_json:
         show_json(
             {"tenant": tenant, "folder": str(folder), "complete": summary.complete, **dataclasses.asdict(summary)}
@@ -61,7 +80,7 @@ def _progress(folder: Path) -> Iterator[Callable[[int, int], None]]:
         return
     total_files, total = measure(folder)
     lock = threading.Lock()
-    label = f"{total_files} files, {format_size(total)}"
+    label = f"{counted(total_files, 'file')}, {format_size(total)}"
     with click.progressbar(length=max(total, 1), file=sys.stderr, label=label) as bar:
 
         def advance(_files: int, size: int) -> None:
@@ -73,8 +92,8 @@ def _progress(folder: Path) -> Iterator[Callable[[int, int], None]]:
 
 def _tell(summary: Summary) -> None:
     click.echo(
-        f"{summary.imported} files imported ({format_size(summary.bytes)}), {summary.unchanged} were there already, "
-        f"{summary.collections} folders made"
+        f"{counted(summary.imported, 'file')} imported ({format_size(summary.bytes)}), {summary.unchanged} there already, "
+        f"{counted(summary.collections, 'folder')} made"
     )
     for problem in summary.skipped:
         click.echo(f"skipped: {_line(problem)}", err=True)

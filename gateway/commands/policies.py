@@ -113,6 +113,8 @@ def check(
     else:
         for line in lines or ["no policy has rules about content"]:
             click.echo(line)
+        if lines:
+            click.echo("(no virus scanner was asked: uploads pass other plugins too)")
 
 
 def _valid(name: str, file: Path, as_json: bool) -> None:

@@ -9,11 +9,11 @@ import click
 
 from gateway.commands.app import Application, TenantName, iso, json_option, show, show_json
 from gateway.domain.errors import ActRefused
-from gateway.domain.tenant import Limits, Tenant
+from gateway.domain.tenant import UNLIMITED, Limits, Tenant
 from gateway.domain.units import format_size, parse_size
 
 NAME = TenantName()
-PLAN = "plan"
+PLAN, NO_LIMIT = "plan", "unlimited"
 
 
 def add(cli: click.Group) -> None:
@@ -23,6 +23,8 @@ def add(cli: click.Group) -> None:
 def _size_or_plan(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == PLAN:
         return value
+    if value == NO_LIMIT:
+        return UNLIMITED
     try:
         return parse_size(value)
     except ValueError as error:
@@ -32,6 +34,8 @@ def _size_or_plan(_ctx: click.Context, _param: click.Parameter, value: str | Non
 def _count_or_plan(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == PLAN:
         return value
+    if value == NO_LIMIT:
+        return UNLIMITED
     if not value.isdecimal():
         raise click.BadParameter(f"{value!r} is no number of files")
     return int(value)
@@ -49,10 +53,16 @@ def tenant() -> None:
 @click.argument("name")
 @click.option("--plan", help="A plan of the price list. Default: the one that the list names.")
 @click.option(
-    "--quota", metavar="SIZE", callback=_size_or_plan, help="Limit in bytes, such as 1GB, instead of the plan's."
+    "--quota",
+    metavar="SIZE",
+    callback=_size_or_plan,
+    help="Limit in bytes, such as 1GB, or `unlimited`, instead of the plan's.",
 )
 @click.option(
-    "--files", metavar="N", callback=_count_or_plan, help="Limit of the number of files instead of the plan's."
+    "--files",
+    metavar="N",
+    callback=_count_or_plan,
+    help="Limit of the number of files, or `unlimited`, instead of the plan's.",
 )
 @json_option
 @click.pass_obj
@@ -133,9 +143,17 @@ def show_(app: Application, name: str, as_json: bool) -> None:
 @tenant.command("set")
 @click.argument("name", type=NAME)
 @click.option("--plan", help="Another plan of the price list.")
-@click.option("--quota", metavar="SIZE", callback=_size_or_plan, help="Another limit in bytes; `plan` for the plan's.")
 @click.option(
-    "--files", metavar="N", callback=_count_or_plan, help="Another limit of the number of files; `plan` for the plan's."
+    "--quota",
+    metavar="SIZE",
+    callback=_size_or_plan,
+    help="Another limit in bytes, or `unlimited`; `plan` for the plan's.",
+)
+@click.option(
+    "--files",
+    metavar="N",
+    callback=_count_or_plan,
+    help="Another limit of the number of files, or `unlimited`; `plan` for the plan's.",
 )
 @json_option
 @click.pass_obj

@@ -23,11 +23,16 @@ class TenantState(StrEnum):
     REMOVED = "removed"
 
 
+UNLIMITED = 2**62
+"""A limit of a tenant's own that is none, whatever its plan says: more than any storage holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """The customer of the provider; owns the space whose root node is ``root_id``.
 
-    ``quota_bytes`` and ``quota_files`` are the tenant's own limits and win over the plan's; None means "the plan's".
+    ``quota_bytes`` and ``quota_files`` are the tenant's own limits and win over the plan's; None means "the plan's",
+    UNLIMITED that there is none.
     ``used_*`` and ``reserved_bytes`` are the figures at the time of reading (invariant I4).
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -151,6 +152,13 @@ def test_a_misspelt_command_is_corrected(shell: Shell) -> None:
     assert shell.run("nonsense").exit_code == 2
 
 
+def test_a_command_of_a_plugin_that_is_not_listed_leads_to_the_plugin(shell: Shell) -> None:
+    assert "the plugin 'replication', which is not listed in gateway.yaml" in shell.run("replica", "status").stderr
+    told = shell.run("nonsense").stderr
+    assert "replication" in told
+    assert "metering" not in told
+
+
 def test_without_a_configuration_the_operator_is_told_how_to_get_one(tmp_path: Path) -> None:
     assert "kurado init DIR" in Shell(tmp_path).fails("tenant", "list")
     assert "kurado init DIR" in Shell(tmp_path).fails("usage", "show", "x")
@@ -162,12 +170,18 @@ def test_without_a_configuration_the_operator_is_told_how_to_get_one(tmp_path: P
         (["quotta"], "did you mean 'quota'"),
         ([{"name": "quota", "on_error": "hold"}], "on_error"),
         ("quota", "a list"),
-        ([{"name": "replication", "to": {"backend": "locl"}}], "there is no storage backend 'locl'; there are local"),
+        ([{"name": "replication", "to": {"backend": "locl"}}], "there is no storage backend 'locl'; there are"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_one_line(tmp_path: Path, plugins: Any, words: str) -> None:
     (tmp_path / "gateway.yaml").write_text(yaml.safe_dump({"version": 1, "plugins": plugins}))
     assert words in Shell(tmp_path).fails("tenant", "list")
+
+
+def test_bad_settings_of_a_plugins_backend_are_named_by_their_place(shell: Shell) -> None:
+    plugin = {"name": "replication", "to": {"backend": "local", "path": "replica", "colour": "blue"}}
+    (shell.folder / "gateway.yaml").write_text(yaml.safe_dump({"version": 1, "plugins": [plugin]}))
+    assert "plugins.replication.to: colour: unknown setting" in shell.fails("replica", "status")
 
 
 def test_an_error_of_the_system_is_told_by_path_and_reason(shell: Shell) -> None:
@@ -254,6 +268,9 @@ def test_a_tenant_lives_from_add_to_remove(shell: Shell) -> None:
     assert shell.json("tenant", "suspend", "studio")["state"] == "suspended"
     assert shell.json("tenant", "show", "studio")["state"] == "suspended"
     assert shell.json("tenant", "resume", "studio")["state"] == "active"
+    free = shell.json("tenant", "set", "studio", "--quota", "unlimited", "--files", "unlimited")
+    assert (free["quota_bytes"], free["quota_files"]) == (None, None)
+    assert "unlimited, any number of files" in shell.ok("tenant", "set", "studio", "--plan", "light")
     assert shell.json("tenant", "set", "studio", "--quota", "plan")["quota_bytes"] == 10 * 1024**3
     assert shell.run("tenant", "remove", "studio", text="n\n").exit_code == 1
     assert shell.json("tenant", "show", "studio")["state"] == "active"
@@ -341,7 +358,8 @@ def test_content_rules_are_explained_offline_by_those_in_force_and_by_a_draft(tm
     photo = tmp_path / "note.txt"
     photo.write_text("hello")
     in_force = shell.ok("policy", "check", str(photo))
-    assert "verdict: clean" in in_force
+    assert "verdict of these rules: clean" in in_force
+    assert "no virus scanner was asked" in in_force
     draft = tmp_path / "content.yaml"
     draft.write_text(shell.ok("policy", "show", "content"))
     assert shell.ok("policy", "check", str(draft), "--against", str(photo)) == in_force
@@ -372,6 +390,35 @@ def test_an_existing_tree_comes_in_once_and_running_again_changes_nothing(studio
     assert first["bytes"] == studio.json("tenant", "show", "studio")["used_bytes"] == 3 * 1024 * 1024 + 1 + 7
     again = studio.json("import", "studio", str(source))
     assert (again["imported"], again["unchanged"], again["collections"]) == (0, 4, 0)
+
+
+def test_an_import_says_where_it_went_and_counts_as_people_do(studio: Shell) -> None:
+    source = studio.folder / "source"
+    source.mkdir()
+    (source / "one").write_bytes(b"x")
+    result = studio.run("import", "studio", str(source), "--into", "/%zz")
+    assert result.exit_code == 2
+    assert "'/%zz' holds a % that begins no percent-code" in result.stderr
+    told = studio.ok("import", "studio", str(source), "--into", "/100%25")
+    assert told == "1 file imported (1 B), 0 there already, 1 folder made\n"
+
+
+def test_an_import_without_a_scanner_tells_it_once_in_words(tmp_path: Path) -> None:
+    scan = {"name": "virus_scan", "address": str(tmp_path / "no.sock"), "on_error": "refuse"}
+    (tmp_path / "gateway.yaml").write_text(yaml.safe_dump({"version": 1, "plugins": [scan]}))
+    shell = Shell(tmp_path)
+    shell.ok("tenant", "add", "studio")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "one").write_bytes(b"x")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from gateway.cli import main; main()", "--config", str(tmp_path / "gateway.yaml"),
+         "import", "studio", str(tmp_path / "source")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    problem, stopped = done.stderr.splitlines()
+    assert problem == "not imported: one: the inspection 'virus_scan' is not available"
+    assert stopped.startswith("stopped: ")
 
 
 def test_what_changed_comes_in_again_and_a_new_time_alone_does_not(studio: Shell, tmp_path: Path) -> None:
@@ -497,3 +544,16 @@ def test_refusals_and_locks_are_listed_with_masked_names(tmp_path: Path) -> None
 
 def test_what_is_not_there_is_said_before_anything_is_asked(studio: Shell) -> None:
     assert "there is no lock nope" in studio.fails("lock", "break", "nope")
+    assert "no cursor of nobody in the log of studio" in studio.fails("outbox", "skip", "nobody", "studio")
+    assert "metering is no subscriber that was removed" in studio.fails("outbox", "forget", "metering")
+
+
+def test_an_event_is_named_before_it_is_skipped(studio: Shell) -> None:
+    with sqlite3.connect(studio.folder / "data" / "kurado.db") as db:
+        db.execute("INSERT INTO cursors SELECT 'metering', id, 0, 10, 0, 'ValueError: bug', 1 FROM tenants")
+    db.close()
+    asked = studio.run("outbox", "skip", "metering", "studio", text="n\n")
+    assert asked.exit_code == 1
+    assert "metering will never see event 1 (tenant.changed) of studio. Skip it?" in asked.stderr
+    assert studio.json("outbox", "list")[0]["next_event"] == 1
+    assert studio.ok("outbox", "skip", "metering", "studio", "--yes") == "metering skipped event 1 of studio\n"

@@ -353,9 +353,9 @@ def test_register_policies_explains_each_rule_for_a_local_file(make: Any, tmp_pa
     lines = kind.explain(policy, file)
     assert any(line.startswith("image-bomb [LIM-03]: REFUSE when all bytes are there") for line in lines)
     assert any(line.startswith("archive-bomb [LIM-03]: does not apply") for line in lines)
-    assert lines[-1] == "verdict: refuse (image-bomb, LIM-03)"
+    assert lines[-1] == "verdict of these rules: refuse (image-bomb, LIM-03)"
     file.write_bytes(png())
-    assert kind.explain(policy, file)[-1] == "verdict: clean"
+    assert kind.explain(policy, file)[-1] == "verdict of these rules: clean"
 
 
 @pytest.mark.parametrize(
