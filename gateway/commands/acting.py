@@ -20,8 +20,9 @@ from gateway.service.contracts.book import Actor, Paper
 if TYPE_CHECKING:
     _DayType = click.ParamType[date]
     _TimeType = click.ParamType[int]
+    _RoleType = click.ParamType[str]
 else:
-    _DayType = _TimeType = click.ParamType
+    _DayType = _TimeType = _RoleType = click.ParamType
 
 F = TypeVar("F", bound=Callable[..., Any])
 PARTNERS = {"operator": ActorRole.OPERATOR, "reseller": ActorRole.RESELLER, "referral-shop": ActorRole.REFERRAL_SHOP}
@@ -68,23 +69,36 @@ class Instant(_TimeType):
         return at
 
 
+class RoleName(_RoleType):
+    """``reseller:NAME``; the name may be left out where a customer's partner is not named."""
+
+    name = "role"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, colon, partner = str(value).partition(":")
+        if kind not in PARTNERS or (colon and (kind == "operator" or not partner.strip())):
+            self.fail(f"{value!r} is none of operator, reseller:NAME, referral-shop:NAME", param, ctx)
+        return str(value)
+
+
 DAY, TIME = JstDay(), Instant()
 
 
 def role_option(command: F) -> F:
-    """``--role``: in whose place the operator files a paper."""
+    """``--role``: in whose place the operator files a paper, or looks."""
     return click.option(
         "--role",
-        type=click.Choice(sorted(PARTNERS)),
+        type=RoleName(),
         default="operator",
         show_default=True,
-        help="Who carries it. A reseller or referral shop may do less (AGT-01 to AGT-03).",
+        help="operator, reseller:NAME or referral-shop:NAME. A partner carries papers of its own customers (AGT).",
     )(command)
 
 
 def actor(app: Application, role: str = "operator") -> Actor:
     """Whoever runs the command."""
-    return Actor(app.who, PARTNERS[role])
+    kind, _, partner = role.partition(":")
+    return Actor(app.who, PARTNERS[kind], partner)
 
 
 def approver_options(command: F) -> F:

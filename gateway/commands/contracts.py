@@ -9,22 +9,19 @@ from typing import Any
 
 import click
 
-from gateway.commands import contract_customers, contract_powers, disclosing
+from gateway.commands import contract_customers, contract_powers, contract_views, disclosing
 from gateway.commands.acting import (
     DAY,
     TIME,
-    act_data,
-    act_row,
     actor,
-    jst,
     paper,
     paper_options,
     role_option,
 )
-from gateway.commands.app import Application, json_option, show, show_json
+from gateway.commands.app import Application, json_option, show_json
+from gateway.commands.contract_views import status_data
 from gateway.domain.calendar import jst_date
-from gateway.domain.contract.deadlines import tasks
-from gateway.domain.contract.records import Contract, ended_on, opens_at
+from gateway.domain.contract.records import Contract
 from gateway.domain.contract.values import Channel
 from gateway.service.contracts.intake import PAYMENT_METHODS
 from gateway.service.contracts.intake import Application as Filed
@@ -46,6 +43,7 @@ def contract() -> None:
 contract_customers.add(contract)
 contract_powers.add(contract)
 disclosing.add(contract)
+contract_views.add(contract)
 
 
 def told(app: Application, one: Contract, as_json: bool) -> None:
@@ -76,6 +74,7 @@ def told(app: Application, one: Contract, as_json: bool) -> None:
 @click.option("--terms-version", required=True, help="The version of the terms that the customer agreed to.")
 @click.option("--privacy-version", default="", help="The version of the privacy policy agreed to (APP-02).")
 @click.option("--privacy-agreed-at", type=TIME, help="When it was agreed to.")
+@click.option("--partner", default="", help="The reseller or referral shop, by name (AGT-03).")
 @click.option("--follows", default="", help="The contract in whose place it comes: a lower plan is a new one (CHG-07).")
 @role_option
 @json_option
@@ -97,6 +96,7 @@ def apply(
     terms_version: str,
     privacy_version: str,
     privacy_agreed_at: int | None,
+    partner: str,
     follows: str,
     role: str,
     as_json: bool,
@@ -113,6 +113,7 @@ def apply(
         privacy_version,
         privacy_agreed_at,
         follows,
+        partner,
     )
     told(app, app.services.contracts.intake.apply(name, filed, actor(app, role)), as_json)
 
@@ -333,132 +334,3 @@ def agree(app: Application, /, name: str, about: str, days: int, as_json: bool, 
 def settle(app: Application, name: str, paid_on: date, as_json: bool) -> None:
     """Record the payment of an early cancellation's lump sum (END-03, END-04)."""
     told(app, app.services.contracts.papers.lump_sum_paid(name, actor(app), paid_on), as_json)
-
-
-# -- look -------------------------------------------------------------------------------------------------------------
-
-
-@contract.command("list")
-@json_option
-@click.pass_obj
-def list_(app: Application, as_json: bool) -> None:
-    """Show all contracts."""
-    rows = [
-        {key: value for key, value in status_data(app, one).items() if key in _LISTED}
-        for one in app.services.standings.contracts()
-    ]
-    show(as_json, rows, empty="no contracts yet: kurado contract apply NAME")
-
-
-@contract.command("tasks")
-@json_option
-@click.pass_obj
-def tasks_(app: Application, as_json: bool) -> None:
-    """Show what waits for somebody: decisions, notices that did not arrive, deadlines, offers, open demands."""
-    now, book = app.clock(), app.services.contracts.book
-    found = [task for one in app.services.standings.contracts() for task in tasks(one, now, book.values(one, now))]
-    found.sort(key=lambda task: (task.by or date.max, task.contract))
-    rows = [{"by": _iso(task.by), "contract": task.contract, "task": task.what, "rule": task.rule} for task in found]
-    show(as_json, rows, empty="nothing waits")
-
-
-_LISTED = ("contract", "state", "route", "plan", "start_date", "last_day", "term_last_day")
-
-
-@contract.command("status")
-@click.argument("name")
-@json_option
-@click.pass_obj
-def status(app: Application, name: str, as_json: bool) -> None:
-    """Show what a contract has come to today: state, term, deadlines, end."""
-    data = status_data(app, app.services.contracts.book.get(name))
-    if as_json:
-        show_json(data)
-        return
-    for key, value in data.items():
-        if value not in (None, [], ""):
-            click.echo(f"{key.replace('_', ' '):<24}  {value}")
-
-
-@contract.command("history")
-@click.argument("name")
-@json_option
-@click.pass_obj
-def history(app: Application, name: str, as_json: bool) -> None:
-    """Show every act about a contract: who, when, by which rule, from which state to which (P-6)."""
-    acts = app.services.contracts.book.history(name)
-    if as_json:
-        show_json([act_data(act) for act in acts])
-    else:
-        show(False, [act_row(act) for act in acts])
-
-
-@contract.command("documents")
-@click.argument("name")
-@json_option
-@click.pass_obj
-def documents(app: Application, name: str, as_json: bool) -> None:
-    """Show the documents in writing: receipt, carrier, digest (P-7)."""
-    rows = [
-        {
-            "document": f"{one.id:x}",
-            "kind": one.kind,
-            "received": jst(one.received_at),
-            "carrier": one.carrier,
-            "passed_on": jst(one.passed_on),
-            "title": one.title,
-            "sha256": one.digest if as_json else one.digest[:16],
-            "registered_by": one.registered_by,
-        }
-        for one in app.services.contracts.book.documents(name)
-    ]
-    show(as_json, rows, empty="no documents")
-
-
-def status_data(app: Application, one: Contract) -> dict[str, Any]:
-    """What follows from the acts today."""
-    now = app.clock()
-    values = app.services.contracts.book.values(one, now)
-    today = jst_date(now)
-    plan, terms = one.plan_on(today), one.terms(values)
-    data: dict[str, Any] = {
-        "contract": one.name,
-        "state": one.state(now, values),
-        "route": str(one.route),
-        "plan": plan.plan if plan else one.plan,
-        "minimum_months": one.minimum_months or None,
-        "start_date": _iso(one.start_date or one.named_start),
-        "opens_at": jst(opens_at(one)),
-        "last_day": _iso(one.last_day(today, values)),
-        "ended_on": _iso(ended_on(one, today, values)),
-        "coming_plans": [
-            f"{each.agreed.plan} on {each.effective_on}" for each in one.changes if each.effective_on > today
-        ],
-        "stop_requested_by": one.stop_requested_by or None,
-        "demands": [f"{each.id} {each.ground}" + (" met" if each.cured else "") for each in one.demands],
-        "overload_cases": [each.id for each in one.overloads],
-        "term_last_day": None,
-    }
-    if terms:
-        now_in = terms.status(max(today, terms.calendar.start_date), one.offers, one.applications)
-        data |= {
-            "anchor": _iso(terms.calendar.anchor),
-            "minimum_last_day": _iso(terms.minimum_last_day),
-            "term_no": now_in.term.no,
-            "term_last_day": _iso(now_in.term.last_day),
-            "nonrenewal_deadline": _iso(now_in.term.nonrenewal_deadline),
-            "renewal_application_by": _iso(now_in.term.renewal_application_by),
-            "will_renew": now_in.will_renew,
-        }
-    leaving = one.cancelled(today, values)
-    if leaving:
-        data |= {
-            "cancellation": str(leaving.outcome),
-            "lump_sum": leaving.lump_sum,
-            "lump_sum_due": _iso(leaving.lump_sum_due),
-        }
-    return data
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None

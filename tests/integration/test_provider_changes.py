@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli import cli
+from gateway.commands.app import Application as CommandApplication
 from gateway.domain.acts import ActorRole
 from gateway.domain.calendar import jst_date, jst_midnight, parse_time
 from gateway.domain.errors import ActRefused
-from gateway.service.contracts import Actor, ContractServices
+from gateway.service.contracts import Actor, ContractServices, Paper
 from gateway.service.contracts.intake import Application
 from gateway.testing.space import Space, open_space
 
@@ -162,3 +166,33 @@ def test_a_lawful_order_opens_logs_too(space: Space, contracts: ContractServices
 def test_a_day_that_nobody_can_mean_is_refused(contracts: ContractServices, day: date) -> None:
     with pytest.raises(ActRefused, match=r"2000 to 2199|earliest"):
         contracts.discontinuing.announce(ANN, last_day=day, reason="x", notice=NOTICE)
+
+
+def test_a_partner_carries_papers_of_its_own_customers_only(space: Space, contracts: ContractServices) -> None:
+    now = space.clock.now
+    north, south = (Actor("ann", ActorRole.RESELLER, name) for name in ("north", "south"))
+    customer = {"name": "Beta", "address": "Tokyo", "contact": "Sato", "email": "beta@example.jp"}
+    papers: dict[str, Any] = {"terms_version": "2017-06-01", "privacy_version": "1", "privacy_agreed_at": now}
+    filed = Application(customer, "standard", "invoice", "reseller", **papers)
+    assert contracts.intake.apply("beta", filed, north).partner == "north"
+    contracts.intake.review("beta", ANN)
+    contracts.intake.accept("beta", ANN, minimum_months=3, reason="complete")
+    contracts.intake.register("beta", ANN, login="beta", password="correct horse")
+    contracts.intake.notify_start("beta", ANN, start_date=jst_date(now), sent_at=now, arrived_at=now)
+    letter = Paper(now, "reseller", "0" * 64, "letter")
+    with refused("AGT-03"):
+        contracts.papers.cancel("beta", south, letter)
+    assert contracts.papers.cancel("beta", north, letter).cancellations
+
+
+@pytest.mark.parametrize(("role", "seen"), [("operator", ["acme"]), ("reseller:north", []), ("referral-shop", [])])
+def test_a_partner_lists_its_own_customers_only(space: Space, role: str, seen: list[str]) -> None:
+    app = CommandApplication(None)
+    app.__dict__["deployment"] = space.deployment
+    listed = CliRunner().invoke(cli, ["contract", "list", "--role", role, "--json"], obj=app, catch_exceptions=False)
+    status = CliRunner().invoke(cli, ["contract", "status", "acme", "--role", role, "--json"], obj=app)
+    app.__dict__.pop("deployment")
+    assert [one["contract"] for one in json.loads(listed.output)] == seen
+    assert (status.exit_code == 0) == bool(seen)
+    if seen:
+        assert json.loads(status.output)["documents"] == ["terms 1", "sla 1", "maintenance 1"]

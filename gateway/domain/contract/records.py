@@ -89,6 +89,8 @@ class Contract:
     agreements: Mapping[str, int] = field(default_factory=dict)
     """What the terms let a written agreement say (SVC-02): ``payment`` → days after the period's start on which its
     invoice is due (FEE-03), ``notices`` → notices of every kind work on arrival (NTC-04)."""
+    partner: str = ""
+    """The reseller or referral shop through which the customer came, if it was named (AGT-03)."""
     follows: str = ""
     """The contract in whose place this one came (CHG-07)."""
     discontinued_on: date | None = None
@@ -254,6 +256,7 @@ def after(contract: Contract | None, act: Act) -> Contract | None:
             route=Channel(data["route"]),
             plan=data["plan"],
             follows=data.get("follows", ""),
+            partner=data.get("partner", ""),
             wished_start=_day(data.get("wished_start")),
         )
     step = _STEPS.get(act.kind)

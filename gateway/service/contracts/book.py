@@ -36,10 +36,11 @@ _RULES = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, and in whose place."""
+    """Who acts, and in whose place. ``partner`` names the reseller or referral shop."""
 
     name: str
     role: ActorRole = ActorRole.OPERATOR
+    partner: str = ""
 
 
 SYSTEM = Actor("kurado", ActorRole.SYSTEM)
@@ -130,7 +131,7 @@ class ContractBook:
         def work(tx: Tx) -> Contract:
             now = self.clock()
             contract = found(tx, name)
-            check_actor(actor, contract.route, party_act)
+            check_actor(actor, contract.route, party_act, contract.partner)
             with rule_named():
                 decision = decide(contract, now)
             data = dict(decision.data)
@@ -196,15 +197,23 @@ def found(tx: Tx, name: str) -> Contract:
     return contract
 
 
-def check_actor(actor: Actor, route: Channel, party_act: str | None) -> None:
-    """AGT-01 to AGT-04: partners carry papers of their own customers, and decide nothing."""
+def check_actor(actor: Actor, route: Channel, party_act: str | None, partner: str = "") -> None:
+    """AGT-01 to AGT-03: partners carry papers of their own customers, and decide nothing. ``partner`` is the one
+    through whom the customer came, where that is known."""
     if actor.role not in _PARTIES:
         return
-    party, own = _PARTIES[actor.role]
-    if route is not own:
+    party, _ = _PARTIES[actor.role]
+    if not is_own(actor, route, partner):
         raise ActRefused(f"a {actor.role} sees and carries papers of its own customers only", "AGT-03")
     if party_act is None or not may_act(party, party_act):
         raise ActRefused(f"a {actor.role} is no representative of the provider and cannot do this", "AGT-03")
+
+
+def is_own(actor: Actor, route: Channel, partner: str) -> bool:
+    """Whether a customer is one of a reseller's or referral shop's own; everybody is one of the provider's."""
+    if actor.role not in _PARTIES:
+        return True
+    return route is _PARTIES[actor.role][1] and partner in ("", actor.partner)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ _CUSTOMER = ("name", "address", "contact", "email")
 class Application:
     """APP-01. ``customer`` has name, address, contact, email. ``terms_version`` and ``privacy_version`` are what was
     agreed to, ``privacy_agreed_at`` when (APP-02). ``follows`` is the contract in whose place this one is to come: a
-    lower plan is a new contract (CHG-07)."""
+    lower plan is a new contract (CHG-07). ``partner``: the reseller or referral shop, by name (AGT-03)."""
 
     customer: Mapping[str, str]
     plan: str
@@ -40,6 +40,7 @@ class Application:
     privacy_version: str = ""
     privacy_agreed_at: int | None = None
     follows: str = ""
+    partner: str = ""
 
 
 class Intake:
@@ -62,7 +63,9 @@ class Intake:
         check_day(application.wished_start, "the wished start", "APP-01")
         self._check(application)
         route = Channel(application.route)
-        check_actor(actor, route, "onboarding")
+        partner = application.partner or actor.partner
+        check_actor(actor, route, "onboarding", partner)
+        require(not partner or route is not Channel.DIRECT, "a direct customer came through no partner", "APP-01")
         plans: Plans = self._policies.get("plans")
         plan = plans.get(application.plan)
 
@@ -83,6 +86,7 @@ class Intake:
                 "privacy_agreed_at": application.privacy_agreed_at,
                 "customer": digest,
                 "follows": application.follows,
+                "partner": partner,
             }
             subject, role = PREFIX + name, str(actor.role)
             act = Act(subject, "contract.applied", now, actor.name, role, "APP-01", after="applied", data=data)
