@@ -42,8 +42,9 @@ def list_(app: Application, contract: str | None, state: str | None, as_json: bo
 @json_option
 @click.pass_obj
 def show_(app: Application, notice_id: str, as_json: bool) -> None:
-    """Show one notice with its text, as it was sent."""
+    """Show one notice with its text, as it was sent. It names the customer, so that the look is on record (CUS-02)."""
     shown = app.services.notices.book.show(notice_id)
+    app.note("notice.read", f"notice:{notice_id}", "CUS-02")
     one = shown.notice
     facts = _row(one) | {
         "language": one.language,
