@@ -33,20 +33,20 @@ from gateway.service.accesskeys import AccessKeys
 from gateway.service.accounts import Accounts
 from gateway.service.attests import Attests
 from gateway.service.audit import Audit
-from gateway.service.billing import open_billing
 from gateway.service.backups import Backups
+from gateway.service.billing import open_billing
 from gateway.service.breakglass import BreakGlassService
 from gateway.service.claims import Claims
 from gateway.service.contracts import contract_services
 from gateway.service.deadlines import Deadlines
 from gateway.service.directory import Directory
+from gateway.service.erasures import Erasures
 from gateway.service.fsck import Fsck
 from gateway.service.health import Health
 from gateway.service.incidents import Incidents
 from gateway.service.leases import LeaseKeeper
 from gateway.service.logins import Logins
 from gateway.service.outbox import Outbox
-from gateway.service.policies import Policies
 from gateway.service.restore import Restoring
 from gateway.service.services import Services, space_services
 from gateway.service.slas import ServiceLevels
@@ -174,10 +174,10 @@ def _services(
     standings = Standings(db, clock, required=config.contracts == "required", values_of=policies.values_of)
     policies.contract_of = lambda tenant: standings.now().of_tenant.get(tenant.id)
 
+    usage = UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id))
+
     def is_enforced() -> bool:
         return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
-
-    usage = UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id))
 
     def keeps_regular() -> bool:
         return any(getattr(plugin.impl, "keeps_regular", False) for plugin in host.plugins)
@@ -215,7 +215,7 @@ def _services(
         outbox=outbox,
         sweeper=sweeper,
         health=health,
-        fsck=Fsck(db, store, sweeper, space.settling, clock),
+        fsck=Fsck(db, store, sweeper, space.settling, clock, space.damages),
         usage=usage,
         snapshots=Snapshots(db, clock),
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
@@ -235,6 +235,7 @@ def _services(
         watch=Watch(db, clock, health, incidents, watching),
         deadlines=Deadlines(db, clock, incidents, claims, standings.values_of),
         backups=Backups(db, clock, attests, incidents, standings, backups_of),
+        erasures=Erasures(db, store, lambda: [one.name for one in host.subscribers()]),
     )
 
 

@@ -26,6 +26,7 @@ from gateway.domain.upload import NO_CONDITIONS, Conditions
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service import guards
+from gateway.service.damages import Damages
 from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
 from gateway.service.lookups import Lookups
 from gateway.service.refused import RefusedData
@@ -40,7 +41,14 @@ T = TypeVar("T")
 
 class Files:
     def __init__(
-        self, db: Database, store: BlobStore, host: PluginHost, settling: Settling, ids: Ids, trees: Trees
+        self,
+        db: Database,
+        store: BlobStore,
+        host: PluginHost,
+        settling: Settling,
+        ids: Ids,
+        trees: Trees,
+        damages: Damages,
     ) -> None:
         self._db = db
         self._store = store
@@ -48,6 +56,7 @@ class Files:
         self._settling = settling
         self._ids = ids
         self._trees = trees
+        self._damages = damages
         self._refused = RefusedData()
         self._lookups = Lookups(db.mark)
 
@@ -140,7 +149,7 @@ class Files:
             return Content(0, lambda _start, _length: io.BytesIO())
 
         def open_range(start: int, length: int) -> BinaryIO:
-            return store.open(version.blob_id, start, length)
+            return self._damages.open(store, version.blob_id, start, length)
 
         local = store.local_path(version.blob_id) if isinstance(store, LocalPaths) else None
         return Content(version.size, open_range, local)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.blobstore import BlobStore
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import DamagedBlob, NotFound
 from gateway.domain.events import TENANT_CHANGED
 from gateway.domain.tenant import Tenant
 from gateway.service.accounts import tenant_to_json
+from gateway.service.damages import Damages
 from gateway.service.settling import Settling
 from gateway.service.sweeper import Sweeper
 from gateway.service.trees import system_caller
@@ -26,7 +27,7 @@ _BLOCK = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``kind``: usage, missing-blob, wrong-size, wrong-digest, unreferenced-blob, left-over, reservation.
+    """``kind``: usage, missing-blob, wrong-size, wrong-digest, damaged-blob, unreferenced-blob, left-over, reservation.
 
     ``subject`` is a tenant or a blob id, never a file name.
     """
@@ -45,19 +46,21 @@ class Fsck:
         sweeper: Sweeper,
         settling: Settling,
         clock: Callable[[], int],
+        damages: Damages,
     ) -> None:
         self._db = db
         self._store = store
         self._sweeper = sweeper
         self._settling = settling
         self._clock = clock
+        self._damages = damages
 
     def run(self, *, repair: bool = False, deep: bool = False) -> Iterator[Finding]:
         """Yields what is wrong. ``deep`` reads every blob and compares its digest."""
         yield from self._left_overs(repair)
         yield from self._usage(repair)
         yield from self._reservations(repair)
-        yield from self._blobs(deep)
+        yield from self._blobs(repair, deep)
         yield from self._unreferenced(repair)
 
     # -- figures ------------------------------------------------------------------------------------------------------
@@ -123,13 +126,16 @@ class Fsck:
 
     # -- bytes --------------------------------------------------------------------------------------------------------
 
-    def _blobs(self, deep: bool) -> Iterator[Finding]:
-        """Every referenced blob exists, has its size and (deep) its digest. A repair needs the replica."""
+    def _blobs(self, repair: bool, deep: bool) -> Iterator[Finding]:
+        """Every referenced blob exists, has its size and (deep) its digest. A repair needs the replica: it is asked for
+        by a report, which the steward follows up."""
         after = ""
         while page := self._db.read(lambda tx: tx.nodes.blobs(after, PAGE)):  # noqa: B023
             for blob_id, size, sha256 in page:
                 finding = self._blob(blob_id, size, sha256, deep) if blob_id else None
                 if finding and self._db.read(lambda tx: tx.nodes.referenced(blob_id)):  # noqa: B023
+                    if repair:
+                        self._damages.report(blob_id, finding.message)
                     yield finding
             after = page[-1][0]
 
@@ -140,6 +146,8 @@ class Fsck:
                 return Finding("wrong-size", blob_id, f"{stored} bytes are stored, {size} were committed")
             if deep and sha256 and self._digest(blob_id) != sha256:
                 return Finding("wrong-digest", blob_id, "the bytes are not those that were committed")
+        except DamagedBlob as error:
+            return Finding("damaged-blob", blob_id, error.message)
         except NotFound:
             return Finding("missing-blob", blob_id, f"{size} bytes are gone: kurado replica resync may bring them back")
         return None

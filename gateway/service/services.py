@@ -10,6 +10,7 @@ from gateway.blobstore import BlobStore
 from gateway.domain.ids import Ids
 from gateway.pluginhost import PluginHost
 from gateway.service.buckets import Buckets
+from gateway.service.damages import Damages
 from gateway.service.files import Files
 from gateway.service.holds import Holds
 from gateway.service.locks import Locks
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from gateway.service.attests import Attests
     from gateway.service.audit import Audit
     from gateway.service.backups import Backups
+    from gateway.service.billing import BillingServices
     from gateway.service.breakglass import BreakGlassService
     from gateway.service.claims import Claims
     from gateway.service.contracts import ContractServices
-    from gateway.service.billing import BillingServices
     from gateway.service.deadlines import Deadlines
     from gateway.service.directory import Directory
+    from gateway.service.erasures import Erasures
     from gateway.service.fsck import Fsck
     from gateway.service.health import Health
     from gateway.service.incidents import Incidents
@@ -65,6 +67,7 @@ class SpaceServices:
     refusals: Refusals
     buckets: Buckets
     objects: Objects
+    damages: Damages
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Services:
     restoring: Restoring
     standings: Standings
     contracts: ContractServices
+    billing: BillingServices
     notices: NoticeServices
     board: BoardWriter
     windows: ServiceWindows
@@ -100,13 +104,13 @@ class Services:
     breakglass: BreakGlassService
     audit: Audit
     incidents: Incidents
-    billing: BillingServices
     attests: Attests
     levels: ServiceLevels
     claims: Claims
     watch: Watch
     deadlines: Deadlines
     backups: Backups
+    erasures: Erasures
 
     @property
     def trees(self) -> Trees:
@@ -137,6 +141,10 @@ class Services:
         return self.space.objects
 
     @property
+    def damages(self) -> Damages:
+        return self.space.damages
+
+    @property
     def refusals(self) -> Refusals:
         return self.space.refusals
 
@@ -152,16 +160,18 @@ def space_services(
 ) -> SpaceServices:
     """Builds the write path of one process."""
     settling = Settling(host, clock, boot_id)
+    damages = Damages(db, clock)
     trees = Trees(db, settling, ids)
     uploads = Uploads(db, store, host, settling, ids, upload_settings)
     return SpaceServices(
         settling=settling,
         trees=trees,
         uploads=uploads,
-        files=Files(db, store, host, settling, ids, trees),
+        files=Files(db, store, host, settling, ids, trees, damages),
         locks=Locks(db, host, settling, uploads),
         holds=Holds(db, store, settling),
         refusals=Refusals(db, clock),
         buckets=Buckets(db, host, settling, ids, trees),
         objects=Objects(db, host, settling, ids, trees),
+        damages=damages,
     )

@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.blobstore import BlobStore
+from gateway.blobstore import BlobStore, Unfinished
 from gateway.domain.errors import NotFound
 from gateway.service.unit_of_work import Database, Lease, Released, Tx
 
 READ_GRACE_MS = 60_000
 COMMIT_MARGIN_MS = 5_000
+UNFINISHED_MS = 86_400_000
 BATCH = 500
 _STAGED = re.compile(r"[0-9a-f]{12}-[0-9a-f]+")
 
@@ -135,7 +136,15 @@ class Sweeper:
         left_over = self._needless([(info.key, info.size) for info in self._store.list(f"{boot_id}-")])
         for key, _ in left_over:
             self._store.delete(key)
+        if isinstance(self._store, Unfinished):
+            self._store.drop_unfinished(f"{boot_id}-")
         return len(left_over)
+
+    def drop_unfinished(self) -> int:
+        """What writers left in the store that no lease tells of (commands, restores): when a day has passed over it."""
+        if not isinstance(self._store, Unfinished):
+            return 0
+        return self._store.drop_unfinished("", self._clock() - UNFINISHED_MS)
 
     def _needless(self, blobs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
         """Those that no version names and that are not waiting for deletion (these go by ``sweep_released``)."""

@@ -123,6 +123,9 @@ class TenantRepository(Protocol):
     def all(self) -> list[Tenant]:
         """All that are not removed, by name."""
 
+    def removed(self) -> list[Tenant]:
+        """All that were removed, by name."""
+
     def set_plan(self, tenant_id: int, plan: str, quota_bytes: int | None, quota_files: int | None) -> None: ...
     def set_state(self, tenant_id: int, state: TenantState) -> None: ...
     def settle(self, tenant_id: int, now: int, *, bytes: int = 0, files: int = 0, limits: Limits = ...) -> Usage:
@@ -239,6 +242,9 @@ class NodeRepository(Protocol):
 
     def referenced(self, blob_id: str) -> bool:
         """Whether any version (current or kept) uses the blob."""
+
+    def digests(self, blob_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Of those blobs that a version names: size and SHA-256 ("" where it is not known)."""
 
     def totals(self, tenant_id: int) -> tuple[int, int]:
         """(bytes, files) counted afresh from current versions: what used must be (invariant I4), trees that are

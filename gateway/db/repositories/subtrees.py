@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.db.rows import NODE_COLUMNS, node_from_row
 from gateway.db.session import Session
 from gateway.domain.node import Kind, Node, VersionState
@@ -117,6 +119,10 @@ class Subtrees:
 
     def referenced(self, blob_id: str) -> bool:
         return self._s.row("SELECT 1 FROM versions WHERE blob_id = ? LIMIT 1", blob_id) is not None
+
+    def digests(self, blob_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        sql = f"SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id {self._s.in_list} GROUP BY blob_id"
+        return {row[0]: (int(row[1]), str(row[2])) for row in self._s.rows(sql, self._s.array(blob_ids))}
 
     def totals(self, tenant_id: int) -> tuple[int, int]:
         size, files = self._s.rows(_TOTALS, tenant_id)[0]

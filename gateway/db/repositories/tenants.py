@@ -55,6 +55,10 @@ class Tenants:
         rows = self._s.rows(f"SELECT {_COLUMNS} FROM tenants WHERE state <> ?", str(TenantState.REMOVED))
         return sorted((_tenant(row) for row in rows), key=lambda tenant: tenant.name)
 
+    def removed(self) -> list[Tenant]:
+        rows = self._s.rows(f"SELECT {_COLUMNS} FROM tenants WHERE state = ?", str(TenantState.REMOVED))
+        return sorted((_tenant(row) for row in rows), key=lambda tenant: tenant.name)
+
     def set_plan(self, tenant_id: int, plan: str, quota_bytes: int | None, quota_files: int | None) -> None:
         sql = "UPDATE tenants SET plan = ?, quota_bytes = ?, quota_files = ? WHERE id = ?"
         _found(self._s.run(sql, plan, quota_bytes, quota_files, tenant_id))
