@@ -11,6 +11,7 @@ import click
 import pytest
 
 from gateway import cli, pluginhost
+from gateway.commands.app import Application
 from gateway.config import LEAVES, PluginConfig
 from gateway.testing.inspection import make_context
 
@@ -55,13 +56,17 @@ def test_every_key_of_the_configuration_has_a_row(leaf: tuple[str, ...]) -> None
     assert ".".join(leaf) in rows(OPERATING)
 
 
+NO_GATEWAY = Application(ROOT / "no such folder" / "gateway.yaml")
+"""What lies in the folder from which the tests are run must not count."""
+
+
 def commands(group: click.Command, words: tuple[str, ...] = ("kurado",)) -> Iterator[tuple[str, ...]]:
     if group.hidden:
         return
     if not isinstance(group, click.Group):
         yield words
         return
-    context = click.Context(group)
+    context = click.Context(group, obj=NO_GATEWAY)
     for name in group.list_commands(context):
         child = group.get_command(context, name)
         assert child is not None

@@ -183,6 +183,15 @@ def test_put_onto_a_collection_is_405_with_allow_and_with_a_slash_400(dav: DavCl
     assert dav.put("/", b"x").status in (400, 405)
 
 
+def test_a_file_asked_for_with_a_slash_is_the_file_under_its_own_name(dav: DavClient) -> None:
+    assert (dav.get("/a.txt/").status, dav.get("/a.txt/").body) == (200, DIGITS)
+    listed = dav.send("PROPFIND", "/a.txt/", Depth="0")
+    assert listed.status == 207
+    assert b"/a.txt</" in listed.body
+    assert dav.put("/a.txt/", b"x").status == 400
+    assert dav.get("/a.txt").body == DIGITS
+
+
 def test_mkcol_with_a_body_is_415_and_twice_405(dav: DavClient) -> None:
     assert dav.send("MKCOL", "/c/", b"<x/>").status == 415
     assert [dav.mkcol("/c/").status, dav.mkcol("/c/").status, dav.mkcol("/a.txt").status] == [201, 405, 405]
