@@ -28,6 +28,3 @@ class ArchiveRepository(Protocol):
 
     def put(self, lines: Iterable[Line]) -> None:
         """Stores rows; one that takes the place of another replaces it. ValueError for a table that is not of these."""
-
-    def drop_policies(self, names: Iterable[str]) -> None:
-        """Forgets all versions and assignments of these policies."""

@@ -16,7 +16,7 @@ from gateway.domain import replicalog as layout
 from gateway.domain.acts import GENESIS
 from gateway.domain.contract.takedowns import PREFIX as TAKEDOWN
 from gateway.domain.contract.takedowns import Takedowns
-from gateway.domain.errors import AlreadyExists, NotFound
+from gateway.domain.errors import AlreadyExists, DamagedBlob, NotFound
 from gateway.domain.events import Event
 from gateway.domain.node import Node, Version
 from gateway.domain.replay import Kept, Space
@@ -170,7 +170,7 @@ class Restoring:
         try:
             with replica.open(blob.key) as stream:
                 self._store_blob(blob, checked(stream, blob))
-        except (NotFound, WrongBytes):
+        except (NotFound, WrongBytes, DamagedBlob):
             return False
         return True
 
@@ -193,11 +193,7 @@ class Restoring:
         if not lines:
             reader.warnings.append("the replica holds no policies: the defaults are in force")
 
-        def work(tx: Tx) -> None:
-            tx.archive.drop_policies(sorted({line["name"] for line in lines}))
-            tx.archive.put(lines)
-
-        self._db.write(work).result()
+        self._db.write(lambda tx: tx.archive.put(lines)).result()
 
     def _restore_acts(self, reader: ReplicaReader, last: int | None) -> RestoredActs:
         count, head = 0, GENESIS
@@ -276,7 +272,7 @@ def _intact(store: BlobStore, blob: Blob) -> bool:
         with store.open(blob.id) as stream:
             for _ in checked(stream, blob):
                 pass
-    except (NotFound, WrongBytes):
+    except (NotFound, WrongBytes, DamagedBlob):
         return False
     return True
 

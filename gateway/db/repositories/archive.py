@@ -45,11 +45,6 @@ class Archive:
                 raise ValueError(f"no rows of {line['table']!r} are restored")
             self._put(table, line)
 
-    def drop_policies(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._s.run("DELETE FROM policy_assignments WHERE name = ?", name)
-            self._s.run("DELETE FROM policy_versions WHERE name = ?", name)
-
     def _put(self, table: Table, line: Mapping[str, Any]) -> None:
         """A column that the line does not know is NULL: it is younger than the replica."""
         columns = [column.name for column in table.columns]
