@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "policy": ("policies", "Price list, terms, content rules: check, apply, assign."),
     "terms": ("terms", "The terms of service as executable rules."),
     "explain": ("explain", "The rule, clause and figures behind an invoice line, a refusal, an act."),
+    "statistics": ("statistics", "Figures of all customers together in which none can be told."),
     "refusals": ("refusals", "What was refused, by which rule."),
     "hold": ("holds", "Content that waits for a verdict: list, release, reject it."),
     "lock": ("locks", "WebDAV locks: list and break them."),

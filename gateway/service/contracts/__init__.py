@@ -24,6 +24,7 @@ from gateway.service.contracts.upkeep import Upkeep
 from gateway.service.explaining import Explaining
 from gateway.service.policies import Policies
 from gateway.service.standing import Standings
+from gateway.service.statistics import Statistics
 from gateway.service.unit_of_work import Database
 
 __all__ = [
@@ -55,6 +56,7 @@ class ContractServices:
     disclosures: Disclosures
     upkeep: Upkeep
     explaining: Explaining
+    statistics: Statistics
 
 
 def contract_services(
@@ -80,4 +82,5 @@ def contract_services(
         disclosures=Disclosures(book),
         upkeep=Upkeep(book, accounts, revisions, standings.contracts),
         explaining=Explaining(db, policies),
+        statistics=Statistics(db, policies.values),
     )
