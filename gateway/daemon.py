@@ -232,7 +232,7 @@ def _services(
         attests=attests,
         levels=levels,
         claims=claims,
-        watch=Watch(db, clock, health, incidents, watching),
+        watch=Watch(db, clock, health, incidents, watching, lambda: standings.now().windows),
         deadlines=Deadlines(db, clock, incidents, claims, standings.values_of),
         backups=Backups(db, clock, attests, incidents, standings, backups_of),
         erasures=Erasures(db, store, lambda: [one.name for one in host.subscribers()]),

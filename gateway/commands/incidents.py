@@ -263,6 +263,11 @@ def _full(app: Application, one: Incident) -> dict[str, Any]:
         "observed_end": jst(one.ended_at),
         "source": one.source or None,
         "days": list(one.days) if one.days else None,
+        "notices_due": [
+            f"{each.due.what} by {jst(each.due.due)}" + (" (missed)" if each.is_missed else "")
+            for each in app.services.deadlines.notices()
+            if each.due.incident == one.id
+        ],
         "notices": [
             {"what": each.what, "channel": each.channel, "at": jst(each.at), "tenants": len(each.tenants) or None}
             for each in one.notices

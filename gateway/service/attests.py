@@ -18,7 +18,7 @@ class Attests:
     def __init__(self, db: Database, clock: Callable[[], int]) -> None:
         self._db = db
         self._clock = clock
-        self._folded: Folded[BackupLog] = Folded(db, BackupLog(), BackupLog.after)
+        self._folded: Folded[BackupLog] = Folded(db, BackupLog(), BackupLog.after, BACKUP)
 
     def log(self) -> BackupLog:
         """On which JST days whose backup was attested."""

@@ -50,7 +50,7 @@ class Claims:
         self._standings = standings
         self._levels = levels
         self._changed = changed
-        self._folded: Folded[ClaimLog] = Folded(db, ClaimLog(), ClaimLog.after)
+        self._folded: Folded[ClaimLog] = Folded(db, ClaimLog(), ClaimLog.after, CLAIM)
 
     def log(self) -> ClaimLog:
         """All claims as they are now."""

@@ -14,10 +14,12 @@ _BATCH = 5000
 
 
 class Folded(Generic[S]):
-    """``step`` gives the state after one more act. It is pure, so that a state that was given out never changes."""
+    """``step`` gives the state after one more act. It is pure, so that a state that was given out never changes. With a
+    ``prefix``, acts about other subjects change nothing."""
 
-    def __init__(self, db: Database, start: S, step: Callable[[S, Act], S]) -> None:
+    def __init__(self, db: Database, start: S, step: Callable[[S, Act], S], prefix: str = "") -> None:
         self._db = db
+        self._prefix = prefix
         self._step = step
         self._lock = threading.Lock()
         self._seq = 0
@@ -26,12 +28,20 @@ class Folded(Generic[S]):
     def now(self) -> S:
         """The state after all acts that are committed. BackendUnavailable."""
         with self._lock:
-            while acts := self._db.read(self._newer):
+            while True:
+                seq, acts = self._db.read(self._newer)
+                if seq == self._seq:
+                    return self._state
                 state = self._state
                 for act in acts:
                     state = self._step(state, act)
-                self._seq, self._state = acts[-1].seq, state
-            return self._state
+                self._seq, self._state = seq, state
 
-    def _newer(self, tx: Tx) -> list[Act]:
-        return tx.acts.after(self._seq, _BATCH) if tx.acts.count() > self._seq else []
+    def _newer(self, tx: Tx) -> tuple[int, list[Act]]:
+        count = tx.acts.count()
+        if count == self._seq:
+            return count, []
+        if self._seq == 0 and self._prefix:  # the first time: not through all of the chain
+            return count, tx.acts.of_prefix(self._prefix)
+        acts = tx.acts.after(self._seq, _BATCH)
+        return acts[-1].seq, acts

@@ -61,7 +61,7 @@ class Incidents:
         self._db = db
         self._clock = clock
         self._changed = changed
-        self._folded: Folded[IncidentLog] = Folded(db, IncidentLog(), IncidentLog.after)
+        self._folded: Folded[IncidentLog] = Folded(db, IncidentLog(), IncidentLog.after, INCIDENT)
 
     # -- look ---------------------------------------------------------------------------------------------------------
 

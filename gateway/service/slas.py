@@ -78,8 +78,8 @@ class ServiceLevels:
         that has not begun."""
         now = self._clock()
         with rule_named():
-            values = self._standings.values_of(contract, day)
-            period = _calendar(contract, values).period_of(day)
+            period = _calendar(contract, self._standings.values_of(contract, day)).period_of(day)
+            values = self._standings.values_of(contract, period.start)
             month = month_of(contract, period, values)
         if period.starts_at > now:
             raise ActRefused(f"the period {period.start} has not begun", "SLA-AV-07")

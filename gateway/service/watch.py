@@ -1,7 +1,8 @@
 """The gateway's own checks as incidents: drafts for the operator to confirm, or, where that is configured, recognised
 at once (SLA-AV-02: an outage counts from its recognition, which is a human or a configured act).
 
-Virus definitions beyond their age are no draft: what is proper is the policy's to say (SLA-SC-01, D-71).
+Virus definitions beyond their age are no draft: what is proper is the policy's to say (SLA-SC-01, D-71). An
+interruption is none either: opening it was an act, and the right to interrupt does not make its time uncounted (D-36).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.domain.contract.incidents import IncidentKind
+from gateway.domain.contract.windows import INTERRUPTION, ServiceWindow, Windows
 from gateway.domain.errors import KuradoError
 from gateway.hooks import HealthFact
 from gateway.service.health import CLOCK_SEEN, ERROR, Health
@@ -22,6 +24,9 @@ DEFINITIONS = "virus_definitions_age_seconds"
 DOWN = "gateway.down"
 _STALE_MS = 120_000
 """Facts that nobody renewed for so long say nothing."""
+
+_ROUND_MS = 30_000
+"""What a round of health checks may take at most, give or take."""
 
 log = logging.getLogger("kurado.incidents")
 
@@ -63,12 +68,14 @@ class Watch:
         health: Health,
         incidents: Incidents,
         settings: WatchSettings = WatchSettings(),
+        windows: Callable[[], Windows] = Windows,
     ) -> None:
         self._db = db
         self._clock = clock
         self._health = health
         self._incidents = incidents
         self._settings = settings
+        self._windows = windows
         self._bad_since: dict[str, int] = {}
         self._gap: tuple[int, int] | None = None
 
@@ -79,7 +86,7 @@ class Watch:
         except KuradoError:
             return  # whoever cannot read cannot tell
         now = self._clock()
-        if seen and now - seen > self._settings.after_ms + _STALE_MS:
+        if seen and now - seen > self._settings.after_ms + _ROUND_MS:
             self._gap = (seen, now)
 
     def run(self) -> bool:
@@ -91,6 +98,8 @@ class Watch:
             if fact is not None and not (watched.measured and fact[0].value is None):
                 self._judge(name, fact[1], fact[0].level == ERROR, self._finding(name, watched, fact[0]))
         self._judge_definitions(facts.get(DEFINITIONS))
+        for window in self._windows().interruptions.values():
+            self._count_interruption(window)
         return False
 
     def _facts(self) -> dict[str, tuple[HealthFact, int]]:
@@ -128,6 +137,18 @@ class Watch:
         elif not self._is_known(DEFINITIONS):
             scope = Scope(components=["virus definitions"], full_stop=False)
             self._incidents.began(Finding(IncidentKind.SECURITY, fact.message, scope, at, source=DEFINITIONS), at)
+
+    def _count_interruption(self, window: ServiceWindow) -> None:
+        now, source = self._clock(), INTERRUPTION + window.id
+        if window.start > now or (window.end is not None and window.end <= window.start):
+            return
+        if self._incidents.log().last_of(source) is None:
+            summary = f"interruption {window.id}: {window.ground}, {window.reason}"
+            scope = Scope(tenants=sorted(window.tenants), full_stop=True)
+            finding = Finding(IncidentKind.OUTAGE, summary, scope, window.start, source=source)
+            self._incidents.began(finding, window.start)
+        if window.end is not None and window.end <= now:
+            self._well_again(source, window.end, recovers=True)
 
     def _is_known(self, source: str) -> bool:
         last = self._incidents.log().last_of(source)

@@ -32,7 +32,8 @@ def space(tmp_path: Path) -> Iterator[Space]:
 
 def watch(space: Space, *, automatic: bool = False) -> Watch:
     services = space.services
-    return Watch(services.db, space.clock, services.health, services.incidents, WatchSettings(automatic, MINUTE))
+    settings = WatchSettings(automatic, MINUTE)
+    return Watch(services.db, space.clock, services.health, services.incidents, settings, services.windows.all)
 
 
 def minutes(space: Space, count: float) -> None:
@@ -163,6 +164,24 @@ def test_a_time_in_which_nobody_was_at_work_is_drafted_after_it(space: Space) ->
     assert (one.source, one.observed_at, one.ended_at) == (DOWN, before, space.clock.now)
     looking.run()
     assert len(incidents(space)) == 1
+
+
+def test_an_interruption_counts_from_its_start_to_its_end_for_those_whom_it_concerns(space: Space) -> None:
+    customer(space)
+    looking, windows = watch(space), space.services.windows
+    space.clock.now = begun = parse_time("2027-04-22T10:00+09:00")
+    windows.interrupt(ANN, "DISORDER", "disks", end=begun + 120 * MINUTE, tenants=["acme"])
+    windows.interrupt(ANN, "LINE", "to come", start=begun + 600 * MINUTE)
+    for _ in range(3):
+        looking.run()
+        minutes(space, 61)
+    looking.run()
+    (one,) = incidents(space)
+    assert (one.source, one.state, one.full_stop) == ("interruption:I1", IncidentState.RECOVERED, True)
+    levels = space.services.levels
+    found = levels.report(levels.contract_of(space.services.accounts.tenant("acme")), date(2027, 4, 22))
+    assert found.accounting.longest_seconds == 2 * 3600
+    assert [case.item.kind for case in found.cases] == ["outage_notice", "outage_notice"]
 
 
 def test_definitions_beyond_their_age_are_a_security_failure_until_they_are_renewed(space: Space) -> None:
