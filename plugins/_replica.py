@@ -13,7 +13,7 @@ from typing import Any
 from gateway.blobstore import BlobStore
 from gateway.domain import replicalog as layout
 from gateway.domain.acts import Act
-from gateway.domain.errors import BackendUnavailable, NotFound, StorageFull
+from gateway.domain.errors import BackendUnavailable, DamagedBlob, NotFound, StorageFull
 from gateway.domain.events import FILE_REJECTED, FILE_WRITTEN, TREE_COPIED, Event
 from gateway.domain.replicalog import ActsKey, Blob, CheckpointKey, Damaged, LogKey, StateKey, WrongBytes, checked
 
@@ -133,7 +133,7 @@ class Replica:
         try:
             with self.store.open(key.key) as stream:
                 return layout.read_acts(stream, key)
-        except (Damaged, NotFound):
+        except (Damaged, DamagedBlob, NotFound):
             return None
 
     def _known_states(self) -> dict[str, list[StateKey]]:
@@ -162,9 +162,25 @@ class Replica:
         try:
             with source.open(blob.id) as stream:
                 self.put_stream(blob.key, checked(stream, blob))
-        except (WrongBytes, NotFound):
+        except (WrongBytes, DamagedBlob, NotFound):
             return False
         self._remember(blob.id)
+        return True
+
+    def give_back(self, blob: Blob, source: BlobStore) -> bool:
+        """Brings a blob back to the source; False when it is not intact here either."""
+        writer = source.writer(blob.id)
+        try:
+            with self.store.open(blob.key) as stream:
+                for block in checked(stream, blob):
+                    writer.write(block)
+            writer.commit()
+        except (NotFound, WrongBytes, DamagedBlob):
+            writer.abort()
+            return False
+        except BaseException:
+            writer.abort()
+            raise
         return True
 
     def has(self, blob: Blob, *, ask: bool = False) -> bool:
@@ -223,7 +239,7 @@ def is_intact(store: BlobStore, key: str, blob: Blob) -> bool:
         with store.open(key) as stream:
             for _ in checked(stream, blob):
                 pass
-    except (NotFound, WrongBytes):
+    except (NotFound, WrongBytes, DamagedBlob):
         return False
     return True
 

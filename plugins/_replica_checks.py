@@ -11,7 +11,7 @@ from gateway.domain import replicalog as layout
 from gateway.domain.errors import NotFound
 from gateway.domain.events import node_to_json, version_to_json
 from gateway.domain.replay import Space
-from gateway.domain.replicalog import Blob, WrongBytes, checked
+from gateway.domain.replicalog import Blob
 from gateway.hooks import PluginContext
 from plugins._replica import Replica, blobs_of, is_intact
 from plugins._replica_keeping import Keeper
@@ -192,26 +192,9 @@ def _repair(source: BlobStore, replica: Replica, blob: Blob, repairs: Repairs, *
     if at_source and not at_replica:
         repairs.copied += replica.copy_anew(blob, source)
     elif at_replica and not at_source:
-        repairs.fetched += _fetch(source, replica, blob)
+        repairs.fetched += replica.give_back(blob, source)
     elif not at_source:
         repairs.lost.append(blob.id)
-
-
-def _fetch(source: BlobStore, replica: Replica, blob: Blob) -> bool:
-    """Brings a blob back from the replica; False when it is not intact there either."""
-    writer = source.writer(blob.id)
-    try:
-        with replica.store.open(blob.key) as stream:
-            for block in checked(stream, blob):
-                writer.write(block)
-        writer.commit()
-    except (NotFound, WrongBytes):
-        writer.abort()
-        return False
-    except BaseException:
-        writer.abort()
-        raise
-    return True
 
 
 def _has(store: BlobStore, blob: Blob) -> bool:

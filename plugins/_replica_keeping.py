@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from gateway.blobstore import Forgetting, Unfinished
 from gateway.domain import replicalog as layout
 from gateway.domain.acts import Act
 from gateway.domain.events import Event
@@ -23,6 +24,7 @@ MERGE_OBJECTS = 50
 
 SEEN_EVERY_MS = 300_000
 CHECKPOINTS_KEPT = 2
+UNFINISHED_MS = 86_400_000
 _CHUNK = 500
 
 Log = TypeVar("Log", LogKey, ActsKey)
@@ -90,7 +92,28 @@ class Keeper:
                 self._close_gap(replica, memory, one)
             else:
                 self._checkpoint(replica, memory, one)
+        self._mend(replica)
+        self._forget_removed(replica, memory)
         self._note_seen(replica, memory, progress)
+
+    def _mend(self, replica: Replica) -> None:
+        """Brings back what the source reported as damaged or gone, as far as it is intact here."""
+        damages = self._context.services.damages
+        for blob_id, size, sha256 in damages.open_reports():
+            if size is None or replica.give_back(Blob(blob_id, size, sha256), self._context.blobs):
+                damages.mended(blob_id)
+
+    def _forget_removed(self, replica: Replica, memory: _Memory) -> None:
+        """Makes what is here of removed tenants unreadable, where this place can; a new checkpoint keeps their names
+        taken after a restore."""
+        if not isinstance(replica.store, Forgetting):
+            return
+        erasures = self._context.services.erasures
+        for tenant in erasures.due(self._context.name):
+            replica.store.forget_owner(f"{tenant.id:x}")
+            replica.store.forget_owner(tenant.name)
+            self.seed(replica, memory.checkpoints.setdefault(tenant.name, []), tenant.id)
+            erasures.done(self._context.name, tenant)
 
     def _close_gap(self, replica: Replica, memory: _Memory, progress: Any) -> None:
         """Another gap may be noticed meanwhile, which this checkpoint may be too old for: it stays noted."""
@@ -192,6 +215,8 @@ class Keeper:
         _merge(replica, inventory.acts, layout.read_acts, layout.acts_object)
         self.acts.tidy(replica)
         self._drop_released(replica, inventory)
+        if isinstance(replica.store, Unfinished):
+            replica.store.drop_unfinished("", self._context.clock() - UNFINISHED_MS)
 
     def _drop_released(self, replica: Replica, inventory: Inventory) -> None:
         """A blob that no version names is deleted ``keep`` after this was first seen, if the replica has by then every

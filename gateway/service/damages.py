@@ -16,6 +16,7 @@ from gateway.domain.errors import DamagedBlob, KuradoError, NotFound
 from gateway.service.unit_of_work import Database
 
 DAMAGED = "storage.damaged"
+AGAIN_MS = 60_000
 _BUFFER = 128 * 1024
 
 log = logging.getLogger("kurado.storage")
@@ -25,7 +26,7 @@ class Damages:
     def __init__(self, db: Database, clock: Callable[[], int]) -> None:
         self._db = db
         self._clock = clock
-        self._reported: set[str] = set()
+        self._reported: dict[str, int] = {}
 
     def open(self, store: BlobStore, blob_id: str, start: int = 0, length: int | None = None) -> BinaryIO:
         """``store.open`` of a blob that a version names, with a report of what is wrong with it, now or later in the
@@ -41,27 +42,27 @@ class Damages:
         return cast(BinaryIO, io.BufferedReader(watched, _BUFFER))
 
     def report(self, blob_id: str, message: str) -> None:
-        """Raises the alarm, once in each process as long as it stands."""
-        if blob_id in self._reported:
+        """Raises the alarm. Again within a minute is not worth a write: readers come back in crowds."""
+        now = self._clock()
+        if now - self._reported.get(blob_id, -AGAIN_MS) < AGAIN_MS:
             return
         log.error("damaged blob", extra={"blob": blob_id, "text": message})
         try:
-            self._db.write(lambda tx: tx.system.alarm(DAMAGED, blob_id, message, self._clock())).result()
-            self._reported.add(blob_id)
+            self._db.write(lambda tx: tx.system.alarm(DAMAGED, blob_id, message, now)).result()
+            self._reported = {one: at for one, at in self._reported.items() if now - at < AGAIN_MS} | {blob_id: now}
         except KuradoError as error:
             log.error("alarm not stored", extra={"blob": blob_id, "why": str(error)})
 
     def open_reports(self) -> list[tuple[str, int, str] | tuple[str, None, str]]:
         """(blob id, size, SHA-256) of the reported blobs; size None for one that no version names any more."""
         ids = [alarm.subject for alarm in self._db.read(lambda tx: tx.system.alarms()) if alarm.kind == DAMAGED]
-        self._reported &= set(ids)
         known = self._db.read(lambda tx: tx.nodes.digests(ids)) if ids else {}
         return [(one, *known[one]) if one in known else (one, None, "") for one in ids]
 
     def mended(self, blob_id: str) -> None:
         """The blob is whole again, or needed no longer."""
         self._db.write(lambda tx: tx.system.alarm(DAMAGED, blob_id, None, self._clock())).result()
-        self._reported.discard(blob_id)
+        self._reported.pop(blob_id, None)
         log.warning("damaged blob mended", extra={"blob": blob_id})
 
 

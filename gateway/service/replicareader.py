@@ -9,7 +9,7 @@ from typing import Any
 from gateway.blobstore import BlobStore
 from gateway.domain import replicalog as layout
 from gateway.domain.acts import GENESIS, Act, chain_fault
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import DamagedBlob, NotFound
 from gateway.domain.events import Event
 from gateway.domain.replay import Space
 from gateway.domain.replicalog import ActsKey, CheckpointKey, Damaged, LogKey, StateKey
@@ -83,7 +83,7 @@ class ReplicaReader:
                     for _ in layout.unsealed(stream, layout.CHECKPOINT_FORMAT):
                         pass
                 return self._load(key)
-            except (Damaged, NotFound) as error:
+            except (Damaged, DamagedBlob, NotFound) as error:
                 self.warnings.append(f"{key.key}: {error}; an earlier checkpoint was used")
         return None
 
@@ -106,7 +106,7 @@ class ReplicaReader:
             try:
                 with self.store.open(key.key) as stream:
                     events = layout.read_log(stream, key)
-            except (Damaged, NotFound) as error:
+            except (Damaged, DamagedBlob, NotFound) as error:
                 self.warnings.append(f"{key.key}: {error}")
                 continue
             fresh = [event for event in events if event.seq > seq and (until is None or event.seq <= until)]
@@ -137,7 +137,7 @@ class ReplicaReader:
         try:
             with self.store.open(key.key) as stream:
                 return layout.read_acts(stream, key)
-        except (Damaged, NotFound) as error:
+        except (Damaged, DamagedBlob, NotFound) as error:
             self.warnings.append(f"{key.key}: {error}")
             return []
 
@@ -151,7 +151,7 @@ class ReplicaReader:
             try:
                 with self.store.open(key.key) as stream:
                     return layout.read_state(stream, key)
-            except (Damaged, NotFound) as error:
+            except (Damaged, DamagedBlob, NotFound) as error:
                 self.warnings.append(f"{key.key}: {error}")
         return []
 
