@@ -193,7 +193,9 @@ def _services(
         states = {plugin.context.name: getattr(plugin.impl, "backup_state", None) for plugin in host.plugins}
         return {name: state for name, state in states.items() if callable(state)}
 
-    billing = open_billing(db, clock, ids, policies, usage, standings, host.exporters)
+    billing = open_billing(
+        db, clock, ids, policies, usage, standings, host.exporters, lambda: host.implements("on_traffic")
+    )
     health.add("billing", billing.closing.health)
     contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(

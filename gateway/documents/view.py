@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from gateway.domain.invoice import BANK_DEBIT, InvoiceDocument, InvoiceLine
 
@@ -63,6 +63,10 @@ _MONTHS = (
     "December",
 )  # fmt: skip
 """Not by locale: a document is the same on every machine."""
+
+
+_SHOWN = Decimal("0.001")
+"""Of a quantity; the amount was made of the exact one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ def _facts(document: InvoiceDocument, label: dict[str, str], which: int) -> tupl
 
 
 def _line(line: InvoiceLine, language: str, which: int) -> LineView:
-    quantity = f"{line.quantity.normalize():,f}"
+    quantity = f"{line.quantity.quantize(_SHOWN, ROUND_DOWN).normalize():,f}"
     unit = line.unit.of(language)
     if language == "en" and line.quantity != 1:
         unit = {"month": "months", "item": "items"}.get(unit, unit)

@@ -50,10 +50,11 @@ def open_billing(
     usage: UsageService,
     standings: Standings,
     exporters: Callable[[], Mapping[str, Exporter]],
+    is_metered: Callable[[], bool],
 ) -> BillingServices:
     """All of it over one database."""
     return BillingServices(
-        closing=Closing(db, clock, policies, usage, standings),
+        closing=Closing(db, clock, policies, usage, standings, is_metered),
         invoices=Invoices(db, clock, standings.forget),
         collecting=Collecting(db, clock, exporters, standings.forget),
         refunds=Refunds(db, clock, policies.values_of, standings.forget),

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from gateway.domain.acts import Act
 from gateway.domain.calendar import CalendarError, Period, jst_date
-from gateway.domain.contract.records import Contract
+from gateway.domain.contract.records import Contract, ended_on
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.errors import ActRefused, NotFound
 from gateway.domain.invoice import InvoiceDocument, InvoiceError
@@ -48,7 +48,7 @@ class Closed:
 
 
 class Closing:
-    """``changed`` is called when acts were recorded."""
+    """``is_metered`` tells whether anything on this gateway books usage."""
 
     def __init__(
         self,
@@ -57,7 +57,9 @@ class Closing:
         policies: Policies,
         usage: UsageService,
         standings: Standings,
+        is_metered: Callable[[], bool],
     ) -> None:
+        self._is_metered = is_metered
         self._db = db
         self._clock = clock
         self._policies = policies
@@ -211,14 +213,25 @@ class Closing:
         """Freezes the figures of ended periods that are billed by usage. ActRefused while something could still come
         in."""
         tenant = self._tenant(contract)
-        if tenant is None or tenant.id not in self._db.read(lambda tx: tx.usage.metered()):
+        if tenant is None or not self._is_metered():
             return
-        has_prices = bool(self._plans().get(tenant.plan).prices) if tenant.plan in self._plans().plans else False
         for period in self._usage.ended(tenant):
-            if not self._usage.close(tenant, period) and has_prices:
-                raise ActRefused(
-                    f"the usage of {period.start} to {period.end} is not final yet: try again in a minute", "P-5"
-                )
+            self._usage.close(tenant, period)
+        today = jst_date(self._clock())
+        last = self._ended(contract, min(today, (ended_on(contract, today, self._values(contract)) or today)))
+        if last is None or not self._prices(contract, last):
+            return
+        if self._db.read(lambda tx: tx.usage.closed_until(tenant.id)) < last.ends_at:
+            raise ActRefused(
+                f"the usage of {last.start} to {last.end} is not final yet: metering is asked again each minute",
+                "FEE-02",
+            )
+
+    def _prices(self, contract: Contract, period: Period) -> bool:
+        """Whether usage of a period has a price."""
+        agreed = contract.billed_plan(period.start)
+        listed = self._plans().plans.get(agreed.plan)
+        return bool((listed.prices if listed else ()) if agreed.prices is None else agreed.prices)
 
     def _contracts(self, tenant: str | None) -> list[Contract]:
         """Contracts that have started or will; demo tenants have none and are never billed (SVC-01)."""
