@@ -9,7 +9,7 @@ the cursor moves. docs/operating.md tells how to restore.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gateway.hooks import HealthFact, Job, PluginContext, hookimpl
 from plugins import _replica_commands
 from plugins._replica import Replica, blobs_of
 from plugins._replica_acts import ActsCopier
+from plugins._replica_attest import attested
 from plugins._replica_keeping import Keeper, Keeping
 
 ACTS_SECONDS = 1.0
@@ -107,6 +108,10 @@ class Replication:
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
+
+    def backup_state(self) -> Mapping[int, str]:
+        """Whose backup is complete and was verified just now, with the evidence (SLA-DP-02). BackendUnavailable."""
+        return attested(self._context, self._claimed(), self._keeping.warn_lag_ms)
 
     # -- registered ---------------------------------------------------------------------------------------------------
 

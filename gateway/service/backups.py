@@ -17,6 +17,7 @@ from gateway.service.standing import Standings
 from gateway.service.unit_of_work import Database
 
 JUDGED = "sla.backups_judged"
+AGAIN_MS = 600_000
 _DAY = timedelta(days=1)
 
 BackupState = Callable[[], Mapping[int, str]]
@@ -45,6 +46,7 @@ class Backups:
         self._standings = standings
         self._sources = sources
         self._nothing_left: tuple[date, int] | None = None
+        self._asked: dict[str, tuple[date, int]] = {}
 
     def run(self) -> bool:
         """Attests what can be attested today, and judges the days that are over."""
@@ -60,6 +62,8 @@ class Backups:
         """Returns those whose backup cannot be attested yet."""
         waiting = self._customers(today) - self._attests.log().attested(today)
         for name, state in self._sources().items() if waiting else ():
+            if not self._may_ask(name, today):
+                continue
             try:
                 found = state()
             except Exception as error:
@@ -70,6 +74,15 @@ class Backups:
                 self._attests.record(SYSTEM, today, ids, f"{name}: {evidence}")
                 waiting -= ids
         return waiting
+
+    def _may_ask(self, name: str, today: date) -> bool:
+        """Whether it is time to ask a plugin, on a new day or again: its answer may have cost it much."""
+        now = self._clock()
+        day, at = self._asked.get(name, (date.min, 0))
+        if day == today and 0 <= now - at < AGAIN_MS:
+            return False
+        self._asked[name] = today, now
+        return True
 
     def _judge(self, today: date) -> None:
         """A day without a backup is an incident (D-59); days in a row for the same customers are one."""

@@ -74,7 +74,7 @@ class Claims:
     def file(self, actor: Actor, contract: Contract, filing: Filing) -> Claim:
         """Takes a claim. One made before the non-performance ended stands (CMP-07); one that comes after its last day
         is refused, as is one for what was compensated or is claimed already."""
-        check_actor(actor, contract.route, PARTY_ACT)
+        check_actor(actor, contract.route, PARTY_ACT, contract.partner)
         now = self._clock()
         received = now if filing.received_at is None else filing.received_at
         require(received <= now, "the receipt of a claim lies in the future", "P-6")

@@ -335,3 +335,24 @@ def test_one_customer_whose_backup_fails_is_named_alone(space: Space) -> None:
     backups(space, {first: "all", second: "all"}).run()
     (one,) = incidents(space)
     assert (one.tenants, one.days) == (frozenset({second}), ("2027-04-11", "2027-04-11"))
+
+
+def test_a_plugin_is_asked_again_every_ten_minutes_until_all_are_attested(space: Space) -> None:
+    tenant_id = customer(space)
+    answers: list[Mapping[int, str]] = [{}, {}, {tenant_id: "all"}]
+    asked: list[int] = []
+
+    def answer() -> Mapping[int, str]:
+        asked.append(space.clock.now)
+        return answers[len(asked) - 1]
+
+    services = space.services
+    round_ = Backups(
+        services.db, space.clock, services.attests, services.incidents, services.standings, lambda: {"replica": answer}
+    )
+    space.clock.now = begun = parse_time("2027-04-05T00:00+09:00")
+    for _ in range(30):
+        round_.run()
+        space.clock.forward(60)
+    assert asked == [begun, begun + 10 * MINUTE, begun + 20 * MINUTE]
+    assert services.attests.log().attested(date(2027, 4, 5)) == {tenant_id}
