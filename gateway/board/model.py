@@ -25,6 +25,7 @@ NEWS: Mapping[str, str] = {
 }
 """Acts that are told to all → kind of the entry."""
 
+_WITHDRAWN = ("announcement.retracted", "revision.withdrawn", "transfer.withdrawn", "discontinuation.withdrawn")
 Pair = tuple[str, str]
 
 
@@ -85,7 +86,7 @@ class PublicActs:
 
     def after(self, act: Act) -> PublicActs:
         """With one more act; those that are nobody's business outside are passed over."""
-        if act.kind not in STEPS and act.kind != "announcement.retracted":
+        if act.kind not in STEPS and act.kind not in _WITHDRAWN:
             return self
         return PublicActs({**self.of, act.subject: (*self.of.get(act.subject, ()), act)})
 
@@ -210,7 +211,7 @@ def _incidents(now: int, acts: PublicActs, incidents: Sequence[Mapping[str, Any]
 def _news(acts: PublicActs) -> Iterable[Entry]:
     for subject, told in acts.of.items():
         first = told[0]
-        if first.kind not in NEWS or any(act.kind == "announcement.retracted" for act in told):
+        if first.kind not in NEWS or any(act.kind in _WITHDRAWN for act in told) or not first.data.get("to_all", True):
             continue
         params, kind = first.data.get("params") or {}, NEWS[first.kind]
         title = (one_line(params.get("title_ja") or KINDS[kind][0]), one_line(params.get("title_en") or KINDS[kind][1]))

@@ -13,6 +13,7 @@ from gateway.domain.tenant import Limits, Tenant
 from gateway.notices.rendering import TemplateFault, Templates
 from gateway.notices.smtp import SmtpMailer, SmtpServer
 from gateway.service.contracts import ContractServices
+from gateway.service.health import Health
 from gateway.service.notices import Deriving, Notices, NoticeServices, Orders, Sending, Timely
 from gateway.service.notices.following import Following
 from gateway.service.notices.letters import Letters
@@ -31,6 +32,7 @@ def open_notices(
     standings: Standings,
     incidents: Incidents,
     limits: Callable[[Tenant], Limits],
+    health: Health,
 ) -> NoticeServices:
     """ConfigError for a template of the operator's that cannot be used."""
     mail = config.mail
@@ -53,6 +55,8 @@ def open_notices(
     def view() -> View:
         return _view(clock, standings, incidents)
 
+    sending = Sending(db, clock, book, _mailer(mail))
+    health.add("notices", sending.health)
     return NoticeServices(
         book=book,
         orders=Orders(book, contracts.book),
@@ -66,7 +70,7 @@ def open_notices(
             limits,
             lambda contract: standings.values_of(contract, jst_date(clock())).retention_after_end_days,
         ),
-        sending=Sending(db, clock, book, _mailer(mail)),
+        sending=sending,
     )
 
 

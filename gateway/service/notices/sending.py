@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from gateway.domain.contract.notices import BY_ARRIVAL
 from gateway.domain.mailbox import BadAddress
 from gateway.domain.notice import PREFIX, Notice, after, stale
 from gateway.domain.notice_kinds import KINDS
+from gateway.hooks import HealthFact
 from gateway.service.notices.book import ALARM as NOTICE_ALARM
 from gateway.service.notices.book import Notices, keep_template
 from gateway.service.notices.letters import Letter
@@ -33,6 +35,7 @@ BATCH = 50
 ALARM = "mail"
 _FIRST_PAUSE, _LONGEST_PAUSE = 5_000, 900_000  # ms
 _READ = 5_000
+_SLOW_SECONDS, _LATE_SECONDS = 900, 3600
 _WORRYING = 3  # tries after which an operator is told
 
 log = logging.getLogger("kurado.notices")
@@ -58,6 +61,7 @@ class Sending:
         self._clock = clock
         self._notices = notices
         self._mailer = mailer
+        self._lock = threading.RLock()
         self._seq = 0
         self._waiting: dict[str, Notice] = {}
         self._server = Pause()
@@ -85,14 +89,28 @@ class Sending:
             return False
         return len(due) > BATCH
 
-    def waiting(self) -> list[Notice]:
-        """What waits to be sent, the oldest first."""
-        self._look()
-        return list(self._waiting.values())
+    def health(self) -> HealthFact:
+        """How long the oldest notice has waited: an outage must be told within the hour (SLA-ON-01)."""
+        with self._lock:
+            self._look()
+            waiting = list(self._waiting.values())
+        if not waiting:
+            return HealthFact("notices", "ok", "no notice waits to be sent", 0.0)
+        seconds = max(0, self._clock() - min(one.queued_at for one in waiting)) / 1000
+        text = f"{len(waiting)} notices wait, the oldest for {seconds:.0f} s, see: kurado notice list"
+        if self._mailer is None:
+            return HealthFact("notices", "warning", f"{text}; no mail server is configured", seconds)
+        level = "error" if seconds > _LATE_SECONDS else "warning" if seconds > _SLOW_SECONDS else "ok"
+        return HealthFact("notices", level, text, seconds)
 
     # -- what waits ---------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
+        """Folds the acts that were added since; the check of the health looks from a thread of its own."""
+        with self._lock:
+            self._fold()
+
+    def _fold(self) -> None:
         while acts := self._db.read(lambda tx: tx.acts.after(self._seq, _READ) if tx.acts.count() > self._seq else []):
             for act in acts:
                 self._seq = act.seq
@@ -108,7 +126,8 @@ class Sending:
 
     def _due(self) -> list[Notice]:
         now = self._clock()
-        due = [one for one in self._waiting.values() if self._pause(one).until <= now]
+        with self._lock:
+            due = [one for one in self._waiting.values() if self._pause(one).until <= now]
         # those that failed before come last: one mail that no server takes holds up no other
         return sorted(due, key=lambda one: self._pause(one).tries)
 
