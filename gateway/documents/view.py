@@ -39,6 +39,12 @@ _LABELS = {
     "bank": ("お振込先", "Pay to"),
     "notes": ("備考", "Notes"),
 }
+_TO_REFUND = {
+    "greeting": ("訂正の結果、下記の金額をご返金いたします。", "After a correction we return the amount below to you."),
+    "amount_due": ("ご返金額（税込）", "Amount to be returned (tax included)"),
+}
+"""Where the total is negative (PAY-01)."""
+
 _METHODS = {
     "bank_debit": ("口座振替", "Bank debit"),
     "invoice": ("請求書によるお支払い", "Payment by invoice"),
@@ -115,6 +121,8 @@ def view_of(document: InvoiceDocument, language: str) -> InvoiceView:
         raise ValueError(f"an invoice speaks {' or '.join(LANGUAGES)}, not {language!r}")
     which = LANGUAGES.index(language)
     label = {key: texts[which] for key, texts in _LABELS.items()}
+    if document.total < 0:
+        label |= {key: texts[which] for key, texts in _TO_REFUND.items()}
     customer, issuer = document.customer, document.issuer
     contact = _contact(customer.contact, language)
     return InvoiceView(

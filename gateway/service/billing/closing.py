@@ -221,6 +221,8 @@ class Closing:
         last = self._ended(contract, min(today, (ended_on(contract, today, self._values(contract)) or today)))
         if last is None or not self._prices(contract, last):
             return
+        if self._db.read(lambda tx: tx.usage.booked(tenant.id)) == (0, 0):
+            return  # nothing was ever served: a gateway that does not run
         if self._db.read(lambda tx: tx.usage.closed_until(tenant.id)) < last.ends_at:
             raise ActRefused(
                 f"the usage of {last.start} to {last.end} is not final yet: metering is asked again each minute",

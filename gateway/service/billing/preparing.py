@@ -216,6 +216,20 @@ def _with_claims(invoice: Invoice, used: Sequence[CreditUse]) -> Invoice:
     return replace(invoice, lines=tuple(lines))
 
 
+_METERS = {
+    "byte_hours": "保存容量",
+    "bytes_in": "データ転送量（上り）",
+    "bytes_out": "データ転送量（下り）",
+    "requests": "リクエスト数",
+}
+
+
+def _japanese(line: Mapping[str, Any]) -> str:
+    """A price list names its prices once: a name that is not Japanese is replaced by that of the meter."""
+    name: str = line["name"]
+    return _METERS.get(line["meter"], name) if name.isascii() else name
+
+
 def _usage_line(period: Period, line: Mapping[str, Any]) -> InvoiceLine:
     span = f"{period.start} – {period.end}"
     figures = {key: line[key] for key in ("quantity", "consumed", "unit", "unit_price", "list_price", "code")} | {
@@ -223,7 +237,7 @@ def _usage_line(period: Period, line: Mapping[str, Any]) -> InvoiceLine:
     }
     return InvoiceLine(
         line["code"],
-        Text(f"{line['name']}（{span}）", f"{line['name']} ({span})"),
+        Text(f"{_japanese(line)}（{span}）", f"{line['name']} ({span})"),
         Decimal(line["quantity"]),
         Text(line["unit"], line["unit"]),
         line["amount"],
