@@ -78,8 +78,9 @@ class Application:
         from gateway.domain.acts import ActorRole
         from gateway.service.contracts.book import Actor
 
-        owner = self.services.accounts.tenant(tenant) if tenant else None
-        self.services.audit.note(Actor(self.who, ActorRole.OPERATOR), kind, subject, rule, owner)
+        services = self.services
+        owner = services.db.read(lambda tx: tx.tenants.get(tenant)) if tenant else None  # a removed one, too
+        services.audit.note(Actor(self.who, ActorRole.OPERATOR), kind, subject, rule, owner)
 
     # -- commands of plugins ------------------------------------------------------------------------------------------
 

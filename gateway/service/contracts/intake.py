@@ -109,8 +109,9 @@ class Intake:
         missing = [key for key in _CUSTOMER if not application.customer.get(key, "").strip()]
         require(not missing, f"the application lacks {', '.join(missing)}", "APP-01")
         require(bool(application.terms_version), "the application names no version of the terms", "APP-01")
-        if application.payment_method not in PAYMENT_METHODS:
-            raise ActRefused(f"payment is by {' or '.join(PAYMENT_METHODS)}", "FEE-07")
+        methods = self._policies.values().payment_methods
+        if application.payment_method not in methods:
+            raise ActRefused(f"payment is by {' or '.join(methods)}", "FEE-07")
         if application.route not in tuple(Channel):
             raise ActRefused(f"the route is one of {', '.join(Channel)}", "APP-01")
 
