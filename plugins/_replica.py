@@ -65,11 +65,18 @@ class Replica:
                 "take it over with `kurado replica resync --adopt`",
                 retry_after=60,
             )
-        if ours not in owners:
+        if others:
+            self._clear()
+        if others or ours not in owners:
             self.put(ours, layout.sealed({"format": layout.OWNER_FORMAT, "installation": installation}, []))
-        for key in others:
-            self.store.delete(key)
         self._owned = True
+
+    def _clear(self) -> None:
+        """Deletes what another installation knew; blobs stay, ours are looked for among them."""
+        for info in list(self.store.list()):
+            if not info.key.startswith(layout.BLOBS):
+                self.store.delete(info.key)
+        self._states = None
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
@@ -122,6 +129,25 @@ class Replica:
             self._states = None
             for known in self._known_states().values():
                 self._drop_states(known, 1)
+
+    def drop_damaged_states(self) -> int:
+        """Reads every state and deletes those that cannot be believed; returns how many."""
+        dropped = 0
+        with self._keeping:
+            for known in self._known_states().values():
+                for key in [key for key in known if not self._is_readable(key)]:
+                    self.store.delete(key.key)
+                    known.remove(key)
+                    dropped += 1
+        return dropped
+
+    def _is_readable(self, key: StateKey) -> bool:
+        try:
+            with self.store.open(key.key) as stream:
+                layout.read_state(stream, key)
+        except (Damaged, DamagedBlob, NotFound):
+            return False
+        return True
 
     def acts(self) -> list[ActsKey]:
         """The objects with acts that are here, in order."""

@@ -68,18 +68,18 @@ class ActsCopier:
     def resync(self, replica: Replica) -> int:
         """Takes out every object that is not what the source says, and copies what is missing; returns how many
         objects that were."""
-        snapshots = self._context.services.snapshots
         bad = [key for key in replica.acts() if not self._is_right(replica, key)]
         for key in bad:
             replica.store.delete(key.key)
+        damaged = replica.drop_damaged_states()
         covered = covered_until(replica.acts())
         with self._lock:
             self._seq = covered
-            snapshots.acts_replicated(self._context.name, covered)
+            self._context.services.snapshots.acts_replicated(self._context.name, covered)
         self.tidy(replica)
         self.keep_policies(replica)
         self._context.alarm(ALARM, "chain", None)
-        return len(bad)
+        return len(bad) + damaged
 
     def _is_right(self, replica: Replica, key: ActsKey) -> bool:
         there = replica.read_acts(key)

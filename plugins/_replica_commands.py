@@ -112,7 +112,9 @@ def _add_verify(group: click.Group, context: PluginContext, replica: Callable[[]
 def _add_resync(group: click.Group, context: PluginContext, replica: Callable[[], Replica], keeper: Keeper) -> None:
     @group.command()
     @click.option("--quick", is_flag=True, help="Compare sizes of blobs instead of reading every byte.")
-    @click.option("--adopt", is_flag=True, help="Take over a place that holds another installation's replica.")
+    @click.option(
+        "--adopt", is_flag=True, help="Take over a place that holds another installation's replica, which is deleted."
+    )
     @_json
     def resync(quick: bool, adopt: bool, as_json: bool) -> None:
         """Repair after the loss of either side.

@@ -16,6 +16,7 @@ from gateway.domain.replicalog import ActsKey, Blob, CheckpointKey, LogKey
 from gateway.hooks import PluginContext
 from plugins._replica import Inventory, Replica
 from plugins._replica_acts import ActsCopier
+from plugins._replica_usage import UsageCopier
 
 MERGE_EVENTS = 1000
 MERGE_BYTES = 8 * 1024 * 1024
@@ -65,6 +66,7 @@ class Keeper:
         self._context = context
         self._replica = replica
         self.acts = acts
+        self.usage = UsageCopier(context)
         self._folder = folder
         self._keeping = keeping
         self._memory: _Memory | None = None
@@ -82,7 +84,7 @@ class Keeper:
     # -- every few seconds --------------------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Policies in force, checkpoints that are due, and how far the source has come."""
+        """Policies in force, checkpoints that are due, figures of usage, and how far the source has come."""
         replica = self._replica()
         memory = self._remembered(replica)
         self.acts.keep_policies(replica)
@@ -92,6 +94,7 @@ class Keeper:
                 self._close_gap(replica, memory, one)
             else:
                 self._checkpoint(replica, memory, one)
+        self.usage.keep(replica, progress)
         self._mend(replica)
         self._forget_removed(replica, memory)
         self._note_seen(replica, memory, progress)

@@ -40,6 +40,7 @@ STATES = "kurado/"
 POLICIES = "policies"
 SEEN = "seen"
 PAPERS = "papers/"
+USAGE = "usage/"
 _ACTS = re.compile(r"kurado/acts/(\d{15})-(\d{15})\.jsonl")
 _STATE = re.compile(r"kurado/(.+)\.(\d{15})\.([0-9a-f]{16})")
 _LOG = re.compile(r"t/([^/]+)/log/(\d{15})-(\d{15})\.jsonl")
@@ -311,3 +312,8 @@ def read_state(stream: BinaryIO, key: StateKey) -> list[dict[str, Any]]:
     if header.get("state") != key.name:
         raise Damaged("it holds another state than its name says")
     return lines
+
+
+def usage_name(tenant: str, slot: int) -> str:
+    """The state with a tenant's figures of a slot; names of later slots sort after it."""
+    return f"{USAGE}{tenant}/{slot:05d}"

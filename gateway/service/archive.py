@@ -23,6 +23,15 @@ class ArchiveRepository(Protocol):
     def papers(self, contract: str) -> list[Line]:
         """All versions of a customer's data, and the documents in writing."""
 
+    def usage_mark(self, tenant_id: int) -> tuple[int, ...]:
+        """(seq of the last event that was booked, times of the last changes …): another one when any figure changed."""
+
+    def usage_since(self, tenant_id: int, since: int) -> list[tuple[int, Line]]:
+        """Hours and traffic of hours from an instant on, and statements that were closed then, each with its time."""
+
+    def usage_state(self, tenant_id: int) -> list[Line]:
+        """What all hours have come to."""
+
     def put_acts(self, acts: Sequence[Act]) -> None:
         """Stores acts with the places and digests that they have, after those that are there."""
 

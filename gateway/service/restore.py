@@ -147,8 +147,7 @@ class Restoring:
             files += sum(not kept.node.is_collection for kept in batch)
             size += sum(kept.node.size for kept in batch)
         self._db.write(lambda tx: self._insert_tenant(tx, space, size, files)).result()
-        for events in reader.events(space.name, 0, space.seq):
-            self._db.write(lambda tx: _meter(tx, events)).result()  # noqa: B023
+        self._restore_usage(reader, space)
         return RestoredTenant(space.name, space.seq, space.at, nodes, files, size, None)
 
     def _insert_tenant(self, tx: Tx, space: Space, used_bytes: int, used_files: int) -> None:
@@ -162,6 +161,16 @@ class Restoring:
             sets[record_set].load(tx, tenant, record_id, record)
         for subscriber in self._subscribers():
             tx.events.advance(subscriber, space.tenant_id, 0, space.seq, 0)
+
+    def _restore_usage(self, reader: ReplicaReader, space: Space) -> None:
+        """Figures as they were kept, and then the events after them; or, where the replica has none, all events."""
+        lines = [line for name in reader.states(f"{layout.USAGE}{space.name}/") for line in reader.state(name)]
+        booked = max((line["seq"] for line in lines if line["table"] == "usage_state"), default=0)
+        if booked > space.seq:  # the log is damaged before that: what was booked after it did not come back
+            lines = [line for line in lines if line["table"] not in ("usage_state", "usage_hours")]
+        self._db.write(lambda tx: tx.archive.put(lines)).result()
+        for events in reader.events(space.name, 0, space.seq):
+            self._db.write(lambda tx: _meter(tx, events)).result()  # noqa: B023
 
     def _bring(self, replica: BlobStore, blob: Blob) -> bool:
         """Makes a blob of the replica one of the storage. False when neither has its bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.domain.acts import Act
@@ -45,6 +45,18 @@ class ActsProgress:
     seq: int
     last_seq: int
     oldest_at: int | None
+
+
+SLOT_MS = 7 * 24 * 3_600_000
+"""Figures of usage are kept together for so long: a multiple of hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSnapshot:
+    """Rows by slot, each of ``SLOT_MS``; ``mark`` begins with the number of the last event that they hold."""
+
+    mark: tuple[int, ...]
+    slots: Mapping[int, list[Line]]
 
 
 class Snapshots:
@@ -134,6 +146,23 @@ class Snapshots:
     def papers(self, contract: str) -> list[Line]:
         """All versions of a customer's data, and the documents in writing; empty once they were erased."""
         return self._db.read(lambda tx: tx.archive.papers(contract))
+
+    def usage(self, tenant_id: int, since: int, known: tuple[int, ...]) -> UsageSnapshot | None:
+        """A tenant's figures from the slot ``since`` on; None when nothing has changed since ``known``, the mark of an
+        earlier look. The state stands in the last slot."""
+
+        def look(tx: Tx) -> UsageSnapshot | None:
+            mark = tx.archive.usage_mark(tenant_id)
+            if mark == known or not any(mark):
+                return None
+            slots: dict[int, list[Line]] = {}
+            for at, line in tx.archive.usage_since(tenant_id, since * SLOT_MS):
+                slots.setdefault(at // SLOT_MS, []).append(line)
+            last = max([since, *slots])
+            slots.setdefault(last, []).extend(tx.archive.usage_state(tenant_id))
+            return UsageSnapshot(mark, slots)
+
+        return self._db.read(look)
 
     # -- blobs and events ---------------------------------------------------------------------------------------------
 

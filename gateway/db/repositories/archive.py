@@ -11,9 +11,12 @@ from gateway.db.act_tables import customers, documents
 from gateway.db.repositories.acts import insert_act, set_acts_count
 from gateway.db.session import Session
 from gateway.db.tables import policy_assignments, policy_versions
+from gateway.db.usage import usage_hours, usage_state, usage_statements, usage_totals, usage_traffic
 from gateway.domain.acts import Act
 
-_TABLES = {table.name: table for table in (policy_versions, policy_assignments, customers, documents)}
+_USAGE = (usage_hours, usage_traffic, usage_statements, usage_totals, usage_state)
+_TABLES = {table.name: table for table in (policy_versions, policy_assignments, customers, documents, *_USAGE)}
+_BY_TIME = {usage_hours: "hour", usage_traffic: "hour", usage_statements: "closed_at"}
 
 
 class Archive:
@@ -32,6 +35,26 @@ class Archive:
     def papers(self, contract: str) -> list[Mapping[str, Any]]:
         where = "contract = ?"
         return [*self._lines(customers, where, contract), *self._lines(documents, where, contract)]
+
+    def usage_mark(self, tenant_id: int) -> tuple[int, ...]:
+        state = self._s.row("SELECT seq, at, closed_until FROM usage_state WHERE tenant_id = ?", tenant_id) or (0, 0, 0)
+        traffic = self._s.scalar("SELECT MAX(last_at) FROM usage_traffic WHERE tenant_id = ?", tenant_id) or 0
+        closed = self._s.scalar("SELECT MAX(closed_at) FROM usage_statements WHERE tenant_id = ?", tenant_id) or 0
+        return (*state, traffic, closed)
+
+    def usage_since(self, tenant_id: int, since: int) -> list[tuple[int, Mapping[str, Any]]]:
+        found: list[tuple[int, Mapping[str, Any]]] = []
+        for table, column in _BY_TIME.items():
+            lines = self._lines(table, f"tenant_id = ? AND {column} >= ?", tenant_id, since)
+            found += [(line[column], line) for line in lines]
+        return found
+
+    def usage_state(self, tenant_id: int) -> list[Mapping[str, Any]]:
+        """Records follow from the hours: they are made again from the first one on."""
+        where = "tenant_id = ?"
+        first = self._s.scalar(f"SELECT MIN(hour) FROM usage_hours WHERE {where}", tenant_id)
+        state = [{**line, "recorded_until": first or 0} for line in self._lines(usage_state, where, tenant_id)]
+        return [*self._lines(usage_totals, where, tenant_id), *state]
 
     def put_acts(self, acts: Sequence[Act]) -> None:
         for act in acts:

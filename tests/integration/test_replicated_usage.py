@@ -1,0 +1,142 @@
+"""Metered figures and closed statements come back from the replica: what was billed stays as it was billed."""
+
+from __future__ import annotations
+
+import random
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from gateway.domain.calendar import jst_midnight
+from gateway.hooks import TrafficSample
+from gateway.service.services import Services
+from gateway.testing.replicas import Replicated, open_replicated, open_restored
+from gateway.testing.space import Clock
+
+START = jst_midnight(date(2026, 10, 21)) + 90 * 60_000
+
+
+def read_traffic(replicated: Replicated, n: int, **figures: int) -> None:
+    space = replicated.space
+    tenant_id, requests = space.caller.tenant.id, {"read": figures.get("read", 1)}
+    sample = TrafficSample("gate", n, tenant_id, space.clock.now, figures.get("bytes_in", 7), 9, 1, requests)
+    space.services.db.write(lambda tx: space.services.host.traffic([sample], tx.usage)).result()
+
+
+def live(replicated: Replicated, days: int, rng: random.Random) -> None:
+    """Files come and go, traffic flows, and periods are closed and recorded as the steward does it."""
+    space = replicated.space
+    for _ in range(days):
+        space.deployment.leases.renew()
+        space.put(f"f{rng.randrange(4)}", rng.randbytes(rng.randrange(500)))
+        read_traffic(replicated, space.clock.now, bytes_in=rng.randrange(1000), read=rng.randrange(5))
+        replicated.deliver()
+        if rng.random() < 0.7:
+            replicated.job("keep")
+        space.clock.forward(86_400 * rng.random() * 2)
+        space.services.db.write(lambda tx: tx.leases.remove(space.deployment.boot_id)).result()
+        space.services.usage.close_due()
+        space.services.usage.record_due()
+        space.deployment.leases.lease = None
+        space.deployment.leases.grant()
+
+
+def figures(services: Services) -> dict[str, Any]:
+    """All months, the hourly records, and the counters."""
+    while services.usage.record_due():
+        pass
+    days = [date(2026, 10, 21), date(2026, 11, 21), date(2026, 12, 21), date(2027, 1, 21)]
+    statements, records = {}, {}
+    for day in days:
+        if jst_midnight(day) <= services.clock():
+            statements[day] = services.usage.statement("studio", day)
+            records[day] = services.usage.records("studio", day)
+    return {
+        "statements": statements,
+        "records": records,
+        "totals": services.db.read(lambda tx: tx.usage.totals()),
+    }
+
+
+def test_statements_traffic_and_records_of_months_come_back_and_periods_close_once(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, clock=Clock(START)) as replicated:
+        live(replicated, 50, random.Random(1))
+        replicated.space.clock.forward(600)
+        replicated.space.deployment.leases.renew()
+        replicated.deliver()
+        replicated.job("keep")
+        replicated.job("keep")
+        source = figures(replicated.space.services)
+        assert any(one["closed"] for one in source["statements"].values())
+        assert len(list(replicated.store.list("kurado/usage/studio/"))) > 5
+        clock, place = replicated.space.clock, replicated.place
+    with open_restored(tmp_path / "new", place, clock) as (services, report):
+        assert report.warnings == []
+        assert figures(services) == source
+        assert services.usage.close_due() == []
+
+
+def test_figures_wait_until_the_replica_has_every_event_that_is_in_them(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, clock=Clock(START)) as replicated:
+        space, outbox = replicated.space, replicated.space.services.outbox
+        space.put("a", b"12345")
+        (metering,) = [one for one in outbox.subscribers() if one.name == "metering"]
+        while outbox.deliver(metering, 0):
+            pass
+        replicated.job("keep")
+        assert list(replicated.store.list("kurado/usage/")) == []
+        replicated.deliver()
+        replicated.job("keep")
+        assert len(list(replicated.store.list("kurado/usage/"))) == 1
+
+
+def test_without_figures_storage_is_counted_from_the_events(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, clock=Clock(START)) as replicated:
+        replicated.space.put("a", b"12345")
+        replicated.space.clock.forward(3600)
+        replicated.space.deployment.leases.renew()
+        replicated.space.put("b", b"1")
+        replicated.deliver()
+        source = replicated.space.services.usage.statement("studio")
+        clock, place = replicated.space.clock, replicated.place
+    with open_restored(tmp_path / "new", place, clock) as (services, _):
+        assert services.usage.statement("studio") == source
+
+
+def test_a_log_that_ends_before_the_figures_takes_them_from_its_events(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, clock=Clock(START)) as replicated:
+        for number in range(4):
+            replicated.space.put(str(number), b"12345")
+        replicated.deliver()
+        read_traffic(replicated, 1)
+        replicated.job("keep")
+        for info in list(replicated.store.list("t/studio/log/")):
+            if info.key.endswith("5.jsonl"):
+                replicated.store.delete(info.key)
+        clock, place = replicated.space.clock, replicated.place
+    with open_restored(tmp_path / "new", place, clock) as (services, report):
+        assert any("gap after event 4" in warning for warning in report.warnings)
+        tenant = services.accounts.tenant("studio")
+        assert services.db.read(lambda tx: tx.usage.booked(tenant.id))[0] == 4
+        usage = services.usage.statement("studio")["usage"]
+        assert (usage["end_bytes"], usage["bytes_in"]) == (10, 7)
+
+
+def test_resync_writes_damaged_figures_anew(tmp_path: Path) -> None:
+    from plugins import _replica_checks as checks
+
+    with open_replicated(tmp_path, clock=Clock(START)) as replicated:
+        live(replicated, 15, random.Random(3))
+        replicated.deliver()
+        plugin = replicated.plugin
+        oldest = min(info.key for info in replicated.store.list("kurado/usage/"))
+        (file,) = replicated.place.rglob(oldest.replace("/", "+"))
+        file.write_bytes(file.read_bytes()[:-9])
+        (problem,) = checks.verify(plugin._context, plugin._replica()).problems
+        assert oldest in problem
+        done = checks.resync(plugin._context, plugin._replica(), plugin._keeper, say=lambda _: None)
+        assert done.acts == 1
+        assert checks.verify(plugin._context, plugin._replica()).problems == []
+        source, clock, place = figures(replicated.space.services), replicated.space.clock, replicated.place
+    with open_restored(tmp_path / "new", place, clock) as (services, _):
+        assert figures(services) == source
