@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lock": ("locks", "WebDAV locks: list and break them."),
     "outbox": ("outbox", "Events that a plugin has not handled yet."),
     "fsck": ("fsck", "Compare database and storage."),
+    "storage": ("storages", "Where blobs lie; move them to another storage."),
     "db": ("database", "Bring the database's schema forward."),
     "completion": ("completion", "Print the script that completes commands in your shell."),
 }

@@ -23,6 +23,9 @@ from gateway.yamlfile import YamlError, load_yaml
 
 VERSION = 1
 DEFAULT_FILE = "gateway.yaml"
+MAIN_STORAGE = "storage"
+"""How the storage is called among ``storages`` that is described below ``storage`` itself."""
+
 ON_ERROR = ("refuse", "hold", "mark", "allow")
 _TOP = ("version", "data_dir", "database", "durability", "demo", "gates", "policies", "contracts")
 _LISTEN = ("dav", "desk", "s3")
@@ -113,10 +116,12 @@ class S3Config:
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """``name`` as in the entry points of ``kurado.storage_backends``; ``settings`` are the backend's own keys."""
+    """``name`` as in the entry points of ``kurado.storage_backends``; ``settings`` are the backend's own keys;
+    ``label`` is its name among ``storages``."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    label: str = MAIN_STORAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,8 @@ class Config:
     approvers: Mapping[str, str] = field(default_factory=dict)
     """Name → hash of the passphrase of those who may be the second person; empty: any other login."""
     s3: S3Config = S3Config()
+    storages: Mapping[str, BackendConfig] = field(default_factory=dict)
+    """Storages by name, among which blobs can be moved; with the one that ``storage`` describes."""
     master_key: Mapping[str, Any] | None = None
     """Where the master key is found, as :func:`gateway.masterkey.load_master_key` takes it."""
 
@@ -229,11 +236,13 @@ def _config(top: Fields, file: Path) -> Config:
     folder = file.parent
     top.take("version", _version, fix=f"write `version: {VERSION}`")
     data_dir = top.take("data_dir", lambda value: folder / Path(text(value)).expanduser(), folder / "data")
+    storage, storages = _storages(top)
     config = Config(
         file=file,
         data_dir=data_dir,
         database=top.take("database", lambda value: _database(value, folder), f"sqlite:///{data_dir / 'kurado.db'}"),
-        storage=_backend(top.section("storage")),
+        storage=storage,
+        storages=storages,
         listen=_listen(top.section("listen"), folder),
         gates=top.take("gates", integer(1, 256), os.cpu_count() or 1),
         plugins=top.items("plugins", _plugin),
@@ -281,8 +290,24 @@ def _database(value: object, folder: Path) -> str:
     return url
 
 
-def _backend(fields: Fields) -> BackendConfig:
-    return BackendConfig(fields.take("backend", text, "local"), fields.rest())
+def _storages(top: Fields) -> tuple[BackendConfig, Mapping[str, BackendConfig]]:
+    """``storage`` describes a backend, or names one of ``storages``."""
+    section = top.section("storages")
+    named = {name: _backend(Fields(value, section.at(name)), name) for name, value in section.rest().items()}
+    if MAIN_STORAGE in named:
+        raise FieldError(section.at(MAIN_STORAGE), "is what `storage` itself is called", "give it another name")
+    value = top.take("storage", lambda value: value, {})
+    if isinstance(value, str):
+        if value not in named:
+            known = f"name one of {', '.join(named)}" if named else "describe it: {backend: …}"
+            raise FieldError("storage", f"there is no storage {value!r}", known)
+        return named[value], named
+    main = _backend(Fields(value, "storage"), MAIN_STORAGE)
+    return main, {MAIN_STORAGE: main, **named} if named else {}
+
+
+def _backend(fields: Fields, label: str) -> BackendConfig:
+    return BackendConfig(fields.take("backend", text, "local"), fields.rest(), label)
 
 
 def _listen(fields: Fields, folder: Path) -> Listen:

@@ -13,12 +13,11 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from gateway import child, logs, pluginhost
-from gateway.blobstore import Adopting, BlobStore
+from gateway.blobstore import BlobStore
 from gateway.board.parts import open_board
 from gateway.config import Config, ConfigError, Listen, PluginConfig
 from gateway.db.engine import open_database
@@ -46,6 +45,7 @@ from gateway.service.health import Health
 from gateway.service.incidents import Incidents
 from gateway.service.leases import LeaseKeeper
 from gateway.service.logins import Logins
+from gateway.service.migration import Migration
 from gateway.service.outbox import Outbox
 from gateway.service.restore import Restoring
 from gateway.service.services import Services, space_services
@@ -61,8 +61,8 @@ from gateway.service.uploads import UploadSettings
 from gateway.service.usage import UsageService
 from gateway.service.watch import Watch, WatchSettings
 from gateway.service.windows import ServiceWindows
+from gateway.storages import follow_route, open_backend, open_storage, route_fact, staging_folder
 
-BACKENDS = "kurado.storage_backends"
 _STARTED = "started"
 
 log = logging.getLogger("kurado.daemon")
@@ -138,10 +138,11 @@ def open_deployment(
     boot_id = new_boot_id()
     with contextlib.ExitStack() as closing:
         config.data_dir.mkdir(parents=True, exist_ok=True)
-        store = open_backend({"backend": config.storage.name, **config.storage.settings}, config.data_dir, "storage")
-        closing.callback(store.close)
         db = open_database(config.database, durability=config.durability, clock=clock)
         closing.callback(db.close)
+        store = open_storage(config)
+        closing.callback(store.close)
+        follow_route(config, store, db)
         later = _Later()
         host = pluginhost.load(config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later))
         closing.callback(host.close)
@@ -197,6 +198,7 @@ def _services(
         db, clock, ids, policies, usage, standings, host.exporters, lambda: host.implements("on_traffic")
     )
     health.add("billing", billing.closing.health)
+    health.add("storage.route", lambda: route_fact(config, store))
     contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(
         db=db,
@@ -237,30 +239,9 @@ def _services(
         watch=Watch(db, clock, health, incidents, watching, lambda: standings.now().windows),
         deadlines=Deadlines(db, clock, incidents, claims, standings.values_of),
         backups=Backups(db, clock, attests, incidents, standings, backups_of),
+        migration=Migration(db, store, space.damages, clock),
         erasures=Erasures(db, store, lambda: [one.name for one in host.subscribers()]),
     )
-
-
-def open_backend(settings: Mapping[str, Any], data_dir: Path, key: str = "backend") -> BlobStore:
-    """Opens the storage backend that ``settings["backend"]`` names. ConfigError names ``key`` and what exists."""
-    name = settings.get("backend")
-    found = {point.name: point for point in entry_points(group=BACKENDS)}
-    if name not in found:
-        known = ", ".join(sorted(found))
-        raise ConfigError("", f"{key}.backend", f"there is no storage backend {name!r}", f"use one of: {known}")
-    rest = {setting: value for setting, value in settings.items() if setting != "backend"}
-    try:
-        store: BlobStore = found[name].load()(rest, data_dir)
-    except ValueError as error:
-        raise ConfigError("", key, str(error), f"see the settings of the backend {name}") from None
-    return store
-
-
-def staging_folder(store: BlobStore, data_dir: Path) -> Path:
-    """Where uploads wait: on the store's own file system if it can adopt files."""
-    staging = store.staging if isinstance(store, Adopting) else data_dir / "staging"
-    staging.mkdir(parents=True, exist_ok=True)
-    return staging
 
 
 class _Later:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from gateway.service.health import Health
     from gateway.service.incidents import Incidents
     from gateway.service.logins import Logins
+    from gateway.service.migration import Migration
     from gateway.service.notices import NoticeServices
     from gateway.service.outbox import Outbox
     from gateway.service.policies import Policies
@@ -111,6 +112,7 @@ class Services:
     deadlines: Deadlines
     backups: Backups
     erasures: Erasures
+    migration: Migration
 
     @property
     def trees(self) -> Trees:
