@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.config import ConfigError
 from gateway.domain.contract.policies import KINDS, parser
 from gateway.domain.issuer import parse_issuer
+from gateway.domain.servicedocuments import parse_documents
 from gateway.domain.terms import parse_plans
 from gateway.hooks import PolicyKind
 from gateway.service.policies import BadPolicy, Policies
@@ -20,6 +21,7 @@ SUFFIX = ".yaml"
 CORE_KINDS = {
     "plans": PolicyKind("plans", parse_plans),
     "issuer": PolicyKind("issuer", parse_issuer),
+    "documents": PolicyKind("documents", parse_documents),
     **{name: PolicyKind(name, parser(name)) for name in KINDS},
 }
 

@@ -71,7 +71,7 @@ def told(app: Application, one: Contract, as_json: bool) -> None:
 @click.option("--payment", type=click.Choice(PAYMENT_METHODS), required=True)
 @click.option("--route", type=click.Choice([str(one) for one in Channel]), default="direct", show_default=True)
 @click.option("--wished-start", type=DAY, help="The start date that the customer wishes.")
-@click.option("--terms-version", required=True, help="The version of the terms that the customer agreed to.")
+@click.option("--terms-version", help="The version of the terms agreed to. Default: the one in force (SVC-03).")
 @click.option("--privacy-version", default="", help="The version of the privacy policy agreed to (APP-02).")
 @click.option("--privacy-agreed-at", type=TIME, help="When it was agreed to.")
 @click.option("--partner", default="", help="The reseller or referral shop, by name (AGT-03).")
@@ -93,7 +93,7 @@ def apply(
     payment: str,
     route: str,
     wished_start: date | None,
-    terms_version: str,
+    terms_version: str | None,
     privacy_version: str,
     privacy_agreed_at: int | None,
     partner: str,
@@ -102,6 +102,7 @@ def apply(
     as_json: bool,
 ) -> None:
     """File an application (APP-01) under NAME, by which contract and tenant are called from then on."""
+    documents = app.services.policies.get("documents")
     filed = Filed(
         {"name": customer, "address": address, "contact": contact, "email": email}
         | contract_customers.given(postal_code=postal_code, phone=phone, language=language),
@@ -109,7 +110,7 @@ def apply(
         payment,
         route,
         wished_start,
-        terms_version,
+        terms_version or documents.version("terms") or "",
         privacy_version,
         privacy_agreed_at,
         follows,

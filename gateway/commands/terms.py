@@ -85,6 +85,27 @@ def _short(value: Any) -> str:
     return ", ".join(_short(one) for one in value) if isinstance(value, list) else str(value)
 
 
+@terms.command("documents")
+@tenant_option
+@json_option
+@click.pass_obj
+def documents(app: Application, tenant: str | None, as_json: bool) -> None:
+    """Show the documents that define the service, with the versions in force (SVC-03)."""
+    owner = app.services.accounts.tenant(tenant) if tenant else None
+    found = app.services.policies.get("documents", owner).documents.values()
+    rows = [
+        {
+            "document": one.name,
+            "version": one.version,
+            "title": f"{one.title_ja} / {one.title_en}",
+            "where": one.where or None,
+            "sha256": one.sha256 or None,
+        }
+        for one in found
+    ]
+    show(as_json, rows, empty="the policy `documents` names none")
+
+
 # -- revisions --------------------------------------------------------------------------------------------------------
 
 

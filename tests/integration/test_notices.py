@@ -140,7 +140,7 @@ def test_maintenance_is_told_to_every_customer_in_use_in_its_own_language(office
         "newcomer",
         Application(
             {"name": "N", "address": "A", "contact": "C", "email": "n@n.example"}, "standard", "invoice",
-            terms_version="1", privacy_version="1", privacy_agreed_at=office.clock(),
+            terms_version="2017-06-01", privacy_version="1", privacy_agreed_at=office.clock(),
         ),
         OPERATOR,
     )  # fmt: skip

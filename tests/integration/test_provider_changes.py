@@ -196,3 +196,17 @@ def test_a_partner_lists_its_own_customers_only(space: Space, role: str, seen: l
     assert (status.exit_code == 0) == bool(seen)
     if seen:
         assert json.loads(status.output)["documents"] == ["terms 1", "sla 1", "maintenance 1"]
+
+
+def test_an_application_that_agreed_to_another_version_is_refused(space: Space, contracts: ContractServices) -> None:
+    customer = {"name": "Beta", "address": "Tokyo", "contact": "Sato", "email": "beta@example.jp"}
+    papers: dict[str, Any] = {"privacy_version": "1", "privacy_agreed_at": space.clock.now}
+    with refused("APP-01"):
+        old = Application(customer, "standard", "invoice", terms_version="2006-04-21", **papers)
+        contracts.intake.apply("beta", old, ANN)
+    text = space.services.policies.version("documents").text
+    space.services.policies.apply("documents", text + "privacy: {version: 2, title_ja: x, title_en: x}\n", "ann")
+    with refused("APP-02"):
+        contracts.intake.apply(
+            "beta", Application(customer, "standard", "invoice", terms_version="2017-06-01", **papers), ANN
+        )

@@ -15,6 +15,7 @@ from gateway.domain.contract.policies import KINDS, parse, together
 from gateway.domain.contract.values import SEED, ContractValues
 from gateway.domain.errors import NotFound
 from gateway.domain.fields import FieldError
+from gateway.domain.servicedocuments import parse_documents
 from gateway.domain.terms import Price, parse_plans
 from gateway.domain.units import GB
 from gateway.policyfiles import packaged_documents
@@ -178,3 +179,23 @@ def test_a_key_given_twice_is_an_error_with_its_line() -> None:
 def test_yaml_that_is_more_than_data_is_refused(text: str) -> None:
     with pytest.raises(YamlError):
         load_yaml(text)
+
+
+def test_the_packaged_documents_name_the_versions_of_the_rule_book() -> None:
+    known = parse_documents(load_yaml(packaged_documents()["documents"]))
+    assert [known.version(name) for name in ("terms", "sla", "operation")] == ["2017-06-01", "2012-02-01", "2007-07-26"]
+    assert known.version("privacy") is None
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"term": {}}, "term"),
+        ({"terms": {"title_ja": "x", "title_en": "x"}}, "terms.version"),
+        ({"terms": {"version": "1", "title_ja": "x", "title_en": "x", "sha256": "abc"}}, "terms.sha256"),
+    ],
+)
+def test_a_mistake_in_the_list_of_documents_names_its_place(document: dict[str, Any], place: str) -> None:
+    with pytest.raises(FieldError) as caught:
+        parse_documents(document)
+    assert caught.value.path == place

@@ -12,6 +12,7 @@ from gateway.domain.contract.notices import notice_effect
 from gateway.domain.contract.records import PREFIX, Agreed, Contract, Phase, agreed_data, fold
 from gateway.domain.contract.values import Channel
 from gateway.domain.errors import ActRefused, AlreadyExists, BadRequest
+from gateway.domain.servicedocuments import ServiceDocuments
 from gateway.domain.tenant import Role, check_tenant_name
 from gateway.domain.terms import Plan, Plans
 from gateway.service.accounts import Accounts
@@ -109,6 +110,9 @@ class Intake:
         missing = [key for key in _CUSTOMER if not application.customer.get(key, "").strip()]
         require(not missing, f"the application lacks {', '.join(missing)}", "APP-01")
         require(bool(application.terms_version), "the application names no version of the terms", "APP-01")
+        known: ServiceDocuments = self._policies.get("documents")
+        _same_version(known, "terms", application.terms_version, "APP-01")
+        _same_version(known, "privacy", application.privacy_version, "APP-02")
         methods = self._policies.values().payment_methods
         if application.payment_method not in methods:
             raise ActRefused(f"payment is by {' or '.join(methods)}", "FEE-07")
@@ -222,6 +226,12 @@ class Intake:
 def agreed(plan: Plan) -> Agreed:
     """A plan of the price list at its conditions of now."""
     return Agreed(plan.id, plan.capacity_fee, plan.option_fee, plan.capacity_bytes, plan.features, plan.prices)
+
+
+def _same_version(known: ServiceDocuments, name: str, agreed_to: str, rule: str) -> None:
+    """What was agreed to is what is in force, where the operator says which that is (SVC-03)."""
+    version = known.version(name)
+    require(version in (None, agreed_to), f"the version of {name} in force is {version}, not {agreed_to}", rule)
 
 
 def _check_arrival(sent_at: int, arrived_at: int | None) -> None:
