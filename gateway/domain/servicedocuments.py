@@ -1,5 +1,5 @@
 """The documents that define the service (RULES SVC-03): terms, provision rules, usage environment, operating standard,
-and the privacy policy that is shown before an application (APP-02). Each version of the policy ``documents`` is kept."""
+and the privacy policy that is shown before an application (APP-02). Each version of this list is kept."""
 
 from __future__ import annotations
 
