@@ -94,6 +94,9 @@ def _check(config: MailConfig, fields: Fields) -> None:
         raise FieldError(fields.at("from"), "is missing", "name the address that notices come from")
     if config.login and not config.password:
         raise FieldError(fields.at("password"), "is missing", "set $KURADO_MAIL_PASSWORD, or name a password_file")
+    for key, value in (("login", config.login), ("password", config.password)):
+        if not value.isascii():
+            raise FieldError(fields.at(key), "is not ASCII, which is all that SMTP logins can be", "take another one")
     if config.login and config.security == "none" and config.host not in _LOCAL:
         reason = "the password would travel in the clear"
         raise FieldError(fields.at("security"), reason, "use starttls or tls, or a mail server on this machine")

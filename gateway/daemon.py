@@ -225,7 +225,9 @@ def _services(
         restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
         standings=standings,
         contracts=contracts,
-        notices=open_notices(config, db, clock, contracts, standings, incidents.public, host.limits, health),
+        notices=open_notices(
+            config, db, clock, contracts, standings, incidents.public, host.limits, health, billing.invoices.document
+        ),
         board=open_board(config.board, db, clock, standings, incidents, contracts),
         billing=billing,
         windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),

@@ -5,7 +5,7 @@ An act that is not in ``SOURCES`` is told to nobody. A function that returns Non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -63,17 +63,21 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Source:
     """``kind`` of the notice. ``to_all``: to every customer in use, or to those that ``tenants`` of the act names.
+    ``to_operators``: to the provider's own people.
     ``once``: what stands in the notice's id instead of the act, for acts of which only the first is told."""
 
     kind: str
     params: Callable[[Act, View], Params | None]
     to_all: bool = False
+    to_operators: bool = False
     once: Callable[[Act], str] | None = None
 
 
-def recipients(source: Source, act: Act, view: View) -> list[Contract]:
+def recipients(source: Source, act: Act, view: View) -> Sequence[Contract | None]:
     """The contracts to whom an act is told, by name: those that it lists, else the one it is about, else all that are
-    in use (of the tenants that it names)."""
+    in use (of the tenants that it names). None is the operators."""
+    if source.to_operators:
+        return [None]
     listed = act.data.get("contracts")
     if isinstance(listed, list):
         return [view.contracts[name] for name in sorted(listed) if name in view.contracts]
@@ -224,6 +228,31 @@ def _announced(act: Act, _view: View) -> Params | None:
     return params if act.data.get("by_mail", True) else None
 
 
+def _task(ja: str, en: str) -> Callable[[Act, View], Params | None]:
+    """What a person has to look at, in words with the contract and the act's data."""
+
+    def params(act: Act, _view: View) -> Params:
+        words = {**act.data, "contract": _name(act)}
+        return {
+            "subject_ja": ja.partition("：")[0].format(**words) + f"（{_name(act)}）",
+            "subject_en": en.partition(":")[0].format(**words) + f" ({_name(act)})",
+            "text_ja": ja.format(**words),
+            "text_en": en.format(**words),
+        }
+
+    return params
+
+
+_DEADLINE = _task(
+    "期限が近づいています：契約 {contract}、{deadline}、期限 {by}、期間満了 {last_day}",
+    "A deadline is near: contract {contract}, {deadline}, until {by}, the term ends on {last_day}",
+)
+_OFFER = _task(
+    "延長に対する申入れを受領しました：契約 {contract}、受領日 {received_on}。新たな合意がなければ満了で終了します。",
+    "An offer against renewal was received: contract {contract}, on {received_on}. Without a new agreement it ends.",
+)
+
+
 def _reminded(deadline: str) -> Callable[[Act, View], Params | None]:
     def params(act: Act, _view: View) -> Params | None:
         data = act.data
@@ -237,7 +266,10 @@ def _reminded(deadline: str) -> Callable[[Act, View], Params | None]:
 _TABLE: Mapping[str, Source | tuple[Source, ...]] = {
     "contract.plan_changed": Source("plan_change_approval", _plan_changed),
     "contract.start_day_approved": Source("start_day_approval", _taken("new_day", "approved_on")),
-    "contract.nonrenewal_offered": Source("offer_received", _offer),
+    "contract.nonrenewal_offered": (
+        Source("offer_received", _offer),
+        Source("operator_task", _OFFER, to_operators=True),
+    ),
     "contract.renewal_applied": Source("renewal_received", _taken("received_on")),
     "contract.cancelled": Source("cancellation_received", _cancelled),
     "contract.lump_sum_paid": Source("lump_sum_received", _lump_sum_paid),
@@ -250,6 +282,7 @@ _TABLE: Mapping[str, Source | tuple[Source, ...]] = {
         Source("renewal_reminder", _reminded("nonrenewal")),
         Source("referral_reminder", _reminded("renewal_application")),
         Source("term_end_reminder", _reminded("term_end")),
+        Source("operator_task", _DEADLINE, to_operators=True),
     ),
     "revision.terms_announced": Source("terms_revision", _announced),
     "revision.conditions_announced": Source("price_revision", _announced),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Config, ConfigError
 from gateway.configmail import MailConfig
+from gateway.documents import invoice_pdf
 from gateway.domain.calendar import jst_date
+from gateway.domain.errors import KuradoError, Unavailable
+from gateway.domain.invoice import InvoiceDocument
+from gateway.domain.notice import Notice
 from gateway.domain.notice_sources import PublicIncident, View
 from gateway.domain.tenant import Limits, Tenant
 from gateway.notices.rendering import TemplateFault, Templates
@@ -16,11 +21,12 @@ from gateway.service.contracts import ContractServices
 from gateway.service.health import Health
 from gateway.service.notices import Deriving, Notices, NoticeServices, Orders, Sending, Timely
 from gateway.service.notices.following import Following
-from gateway.service.notices.letters import Letters
+from gateway.service.notices.letters import Attachment, Letters
 from gateway.service.notices.ports import Mailer, MailSettings
 from gateway.service.standing import Standings
 from gateway.service.unit_of_work import Database
 
+log = logging.getLogger("kurado.notices")
 Incidents = Callable[[], Sequence[Mapping[str, Any]]]
 
 
@@ -33,6 +39,7 @@ def open_notices(
     incidents: Incidents,
     limits: Callable[[Tenant], Limits],
     health: Health,
+    invoice: Callable[[str], tuple[InvoiceDocument, bool]],
 ) -> NoticeServices:
     """ConfigError for a template of the operator's that cannot be used."""
     mail = config.mail
@@ -49,7 +56,11 @@ def open_notices(
         signature=mail.signature,
         board_url=config.board.url,
     )
-    book = Notices(db, clock, Letters(db, templates, settings), mail=bool(mail.host))
+
+    def attached(notice: Notice) -> Sequence[Attachment]:
+        return _invoice(notice, invoice) if notice.kind == "invoice_issued" else ()
+
+    book = Notices(db, clock, Letters(db, templates, settings, attached), mail=bool(mail.host))
     following = Following(db, clock, book, contracts)
 
     def view() -> View:
@@ -74,11 +85,26 @@ def open_notices(
     )
 
 
+def _invoice(notice: Notice, invoice: Callable[[str], tuple[InvoiceDocument, bool]]) -> Sequence[Attachment]:
+    """The invoice as PDF. Where it cannot be set (no fonts), the notice goes without: it says number, sum and day."""
+    number = notice.params["invoice"]
+    try:
+        content = invoice_pdf(invoice(number)[0], notice.language)
+    except Unavailable:
+        raise
+    except KuradoError as error:
+        log.warning("an invoice cannot be attached", extra={"invoice": number, "reason": error.message})
+        return ()
+    return (Attachment(f"{number}.pdf", "application/pdf", content),)
+
+
 def _mailer(mail: MailConfig) -> Mailer | None:
     if not mail.host:
         return None
     ca = str(mail.ca) if mail.ca else None
-    return SmtpMailer(SmtpServer(mail.host, mail.port, mail.security, mail.login, mail.password, mail.timeout, ca))
+    helo = mail.sender.rpartition("@")[2]
+    server = SmtpServer(mail.host, mail.port, mail.security, mail.login, mail.password, mail.timeout, ca, helo)
+    return SmtpMailer(server)
 
 
 def _view(clock: Callable[[], int], standings: Standings, incidents: Incidents) -> View:

@@ -18,7 +18,8 @@ STARTTLS, TLS, PLAIN = "starttls", "tls", "none"
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
     """``security``: starttls (refused if the server cannot), tls (from the first byte), none. ``timeout`` in seconds
-    for each step. ``login`` empty: without."""
+    for each step. ``login`` empty: without. ``helo`` is what we call ourselves: our domain, for the name of this
+    machine would stand in every mail (SEC-01)."""
 
     host: str
     port: int
@@ -27,6 +28,7 @@ class SmtpServer:
     password: str = field(default="", repr=False)
     timeout: float = 20.0
     ca: str | None = None
+    helo: str = "localhost"
 
 
 class SmtpMailer:
@@ -49,9 +51,11 @@ class SmtpMailer:
         client: smtplib.SMTP | None = None
         try:
             if server.security == TLS:
-                client = smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=self._context())
+                client = smtplib.SMTP_SSL(
+                    server.host, server.port, server.helo, timeout=server.timeout, context=self._context()
+                )
             else:
-                client = smtplib.SMTP(server.host, server.port, timeout=server.timeout)
+                client = smtplib.SMTP(server.host, server.port, server.helo, timeout=server.timeout)
             client.ehlo_or_helo_if_needed()
             if server.security == STARTTLS:
                 client.starttls(context=self._context())

@@ -41,7 +41,9 @@ class Captured:
 
     @property
     def text(self) -> str:
-        return str(self.message.get_content())
+        body = self.message.get_body(("plain",))
+        assert body is not None
+        return str(body.get_content())
 
 
 @dataclass

@@ -469,6 +469,31 @@ def test_a_letter_works_on_arrival_whatever_its_kind(office: Office) -> None:
     assert office.sink.mails == []
 
 
+def test_an_invoice_comes_with_its_pdf(office: Office) -> None:
+    office.started()
+    list(office.services.billing.closing.issue(None, OPERATOR))
+    office.work()
+    mail = next(one for one in office.sink.mails if one.subject.startswith("ご請求書"))
+    number = office.one("invoice_issued").params["invoice"]
+    (pdf,) = mail.message.iter_attachments()
+    assert (pdf.get_filename(), pdf.get_content_type()) == (f"{number}.pdf", "application/pdf")
+    assert pdf.get_content().startswith(b"%PDF") and number in mail.text
+    again = office.services.notices.book.letters.letter(office.one("invoice_issued"), "t")
+    assert (
+        again[0].message.as_bytes()
+        == office.services.notices.book.letters.letter(office.one("invoice_issued"), "t")[0].message.as_bytes()
+    )
+
+
+def test_operators_are_told_what_waits_for_a_person(office: Office) -> None:
+    office.started()
+    office.services.contracts.papers.offer_nonrenewal("acme", OPERATOR, office.paper())
+    office.work()
+    to = {mail.recipients[0]: mail.subject for mail in office.sink.mails}
+    assert to["ops@kurado.example"].startswith("[蔵戸] 延長に対する申入れ")
+    assert to["info@acme.example"].startswith("お申し入れを受領しました")
+
+
 # -- on record --------------------------------------------------------------------------------------------------------
 
 

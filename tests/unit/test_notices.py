@@ -18,7 +18,7 @@ from gateway.domain.contract.notices import BY_ARRIVAL, BY_SENDING
 from gateway.domain.mailbox import BadAddress, one_line, parse_mailbox
 from gateway.domain.notice import OPERATORS, Notice, after, fold
 from gateway.domain.notice_kinds import KINDS
-from gateway.domain.notice_sources import SOURCES, PublicIncident, View
+from gateway.domain.notice_sources import SOURCES, PublicIncident, View, recipients
 from gateway.notices.rendering import FRAME, LANGUAGES, TemplateFault, Templates
 from gateway.notices.reports import read_report
 from gateway.service.notices.letters import Letters, message_id
@@ -149,6 +149,7 @@ def test_every_act_gives_its_notice_all_that_the_text_needs(kind: str) -> None:
     ground = {"takedown.set": "9-2", "interruption.opened": "LINE"}.get(kind, "legal")
     act = Act(f"{kind.partition('.')[0]}:INC-1", kind, 5, "aoki", "operator", "X", ground=ground, data=ACTS[kind])
     view = View(10, {}, {}, lambda _contract, _day: pytest.fail("no terms are needed"), {"INC-1": _INCIDENT})
+    assert all(recipients(source, act, view) == [None] for source in SOURCES[kind] if source.to_operators)
     for source in SOURCES[kind]:
         params = source.params(act, view)
         assert params is not None

@@ -63,10 +63,12 @@ class Deriving:
     def _queue(self, act: Act, source: Source, params: Params, view: View) -> None:
         key = f"{act.seq}" if source.once is None else f"{source.kind}.{source.once(act)}"
         whom = recipients(source, act, view)
+        if source.to_operators and not self._notices.letters.settings.operators:
+            return
         for begin in range(0, len(whom), _AT_ONCE):
             some = whom[begin : begin + _AT_ONCE]
 
-            def queue(tx: Tx, some: Sequence[Contract] = some) -> None:
+            def queue(tx: Tx, some: Sequence[Contract | None] = some) -> None:
                 for contract in some:
                     self._notices.queue(tx, key, source.kind, contract, params, act.seq)
 

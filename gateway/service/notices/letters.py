@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
@@ -20,6 +21,13 @@ NUMBER_HEADER = "X-Kurado-Notice"
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """A mail to one recipient and the text it was made from."""
 
@@ -30,10 +38,19 @@ class Letter:
 
 
 class Letters:
-    def __init__(self, db: Database, renderer: Renderer, settings: MailSettings) -> None:
+    """``attached`` gives what goes with a notice: an invoice."""
+
+    def __init__(
+        self,
+        db: Database,
+        renderer: Renderer,
+        settings: MailSettings,
+        attached: Callable[[Notice], Sequence[Attachment]] = lambda _: (),
+    ) -> None:
         self._db = db
         self._renderer = renderer
         self.settings = settings
+        self._attached = attached
 
     def letter(self, notice: Notice, token: str) -> list[Letter]:
         """The mails of a notice, one for each address. ``token`` makes the Message-ID that of this installation.
@@ -41,8 +58,9 @@ class Letters:
         BadAddress; ValueError when the template cannot be rendered."""
         customer = self._customer(notice)
         text = self.text(notice)
+        attached = self._attached(notice)
         addresses = self.settings.operators if notice.contract == OPERATORS else (customer.get("email", ""),)
-        return [self._mail(notice, parse_mailbox(one), text, token) for one in addresses]
+        return [self._mail(notice, parse_mailbox(one), text, token, attached) for one in addresses]
 
     def text(self, notice: Notice, source: str | None = None) -> Rendered:
         """The text by the templates in force, or by those in ``source``."""
@@ -69,7 +87,9 @@ class Letters:
             "board_url": self.settings.board_url,
         }
 
-    def _mail(self, notice: Notice, recipient: str, text: Rendered, token: str) -> Letter:
+    def _mail(
+        self, notice: Notice, recipient: str, text: Rendered, token: str, attached: Sequence[Attachment]
+    ) -> Letter:
         settings = self.settings
         message = EmailMessage(policy.SMTP)
         message["From"] = _address(settings.sender_name, settings.sender)
@@ -77,14 +97,24 @@ class Letters:
         if settings.reply_to:
             message["Reply-To"] = Address(addr_spec=settings.reply_to)
         message["Subject"] = one_line(text.subject)
-        message["Date"] = datetime.fromtimestamp(notice.queued_at // 1000, UTC)
+        message["Date"] = datetime.fromtimestamp(_queued_at(notice) // 1000, UTC)
         message["Message-ID"] = message_id(notice, settings.sender, token)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence answers it
         message[NUMBER_HEADER] = notice.id
         body = text.body.replace("\r\n", "\n").replace("\r", "\n")
         message.set_content(body, charset="utf-8", cte="base64" if not body.isascii() else "quoted-printable")
+        for one in attached:
+            kind, _, subtype = one.content_type.partition("/")
+            message.add_attachment(one.content, maintype=kind, subtype=subtype, filename=one.name)
+        if attached:
+            message.set_boundary(f"=_{token}.{notice.round}")  # the same at every try
         message["Content-Language"] = notice.language  # after the content, which begins with none
         return Letter(recipient, message, text, hashlib.sha256(f"{text.subject}\n\n{body}".encode()).hexdigest())
+
+
+def _queued_at(notice: Notice) -> int:
+    """When it was queued last: the date of the mail, whenever a server takes it."""
+    return max(at for kind, at in notice.history if kind in ("notice.queued", "notice.requeued"))
 
 
 def message_id(notice: Notice, sender: str, token: str) -> str:
