@@ -158,7 +158,7 @@ def _add_restore(group: click.Group, context: PluginContext, replica: Callable[[
             app = _elsewhere(app, data_dir)
         try:
             place = context.backend(_settings(source)) if source else replica().store
-            report = app.services.restoring.run(place, _progress)
+            report = app.services.restoring.run(place, _progress, app.who)
         finally:
             if data_dir is not None:
                 app.close()

@@ -13,7 +13,7 @@ from itertools import islice
 
 from gateway.blobstore import BlobStore
 from gateway.domain import replicalog as layout
-from gateway.domain.acts import GENESIS
+from gateway.domain.acts import GENESIS, Act, ActorRole
 from gateway.domain.contract.takedowns import PREFIX as TAKEDOWN
 from gateway.domain.contract.takedowns import Takedowns
 from gateway.domain.errors import AlreadyExists, DamagedBlob, NotFound
@@ -24,7 +24,7 @@ from gateway.domain.replicalog import Blob, WrongBytes, checked
 from gateway.domain.tenant import Role, Tenant, TenantState, User
 from gateway.service.recordsets import RECORD_SETS
 from gateway.service.replicareader import ReplicaReader
-from gateway.service.snapshots import INSTALLATION
+from gateway.service.snapshots import INSTALLATION, note_acts
 from gateway.service.unit_of_work import Database, Tx
 
 RESTORING = "restoring"
@@ -80,8 +80,9 @@ class Restoring:
         self._subscribers = subscribers
         self._clock = clock
 
-    def run(self, replica: BlobStore, say: Callable[[str], None] = lambda _: None) -> Restored:
-        """Restores everything. AlreadyExists when the database is not empty; NotFound when there is no replica."""
+    def run(self, replica: BlobStore, say: Callable[[str], None] = lambda _: None, who: str = "operator") -> Restored:
+        """Restores everything, and records that as the next act. AlreadyExists when the database is not empty;
+        NotFound when there is no replica."""
         self._begin()
         reader = ReplicaReader(replica)
         if not reader.tenants() and not reader.owner():
@@ -105,7 +106,7 @@ class Restoring:
         report.acts = self._restore_acts(reader, seen.acts)
         say(f"audit log: act {report.acts.count}")
         self._take_down()
-        self._finish(reader.owner())
+        self._finish(reader.owner(), report, who)
         return report
 
     @staticmethod
@@ -127,11 +128,24 @@ class Restoring:
 
         self._db.write(begin).result()
 
-    def _finish(self, owner: str | None) -> None:
+    def _finish(self, owner: str | None, report: Restored, who: str) -> None:
+        """The act that ends a restore tells whoever reads the audit log what may be missing before it."""
+        now, acts = self._clock(), report.acts
+        data = {
+            "acts": acts.count,
+            "head": acts.head,
+            "missing_acts": acts.missing,
+            "tenants": {one.name: {"event": one.seq, "missing_events": one.missing} for one in report.tenants},
+            "source_seen_at": report.seen_at,
+        }
+
         def finish(tx: Tx) -> None:
             if owner:
                 tx.system.set_meta(INSTALLATION, owner)
-            tx.system.set_meta(RESTORING, f"finished at {self._clock()}")
+            tx.system.set_meta(RESTORING, f"finished at {now}")
+            for subscriber in self._subscribers():
+                note_acts(tx, subscriber, acts.count)
+            tx.acts.append(Act("replica", "replica.restored", now, who, str(ActorRole.OPERATOR), "P-6", data=data))
             tx.system.bump()
 
         self._db.write(finish).result()

@@ -137,7 +137,7 @@ class Snapshots:
 
     def acts_replicated(self, subscriber: str, seq: int) -> None:
         """Notes that a subscriber has all acts up to ``seq``."""
-        self._db.write(lambda tx: tx.system.set_meta(_ACTS_SEQ + subscriber, str(seq))).result()
+        self._db.write(lambda tx: note_acts(tx, subscriber, seq)).result()
 
     def contracts(self) -> list[str]:
         """All contracts of which there are papers."""
@@ -182,6 +182,11 @@ class Snapshots:
     def referenced(self, blob_ids: list[str]) -> set[str]:
         """Those that any version still names."""
         return self._db.read(lambda tx: {blob_id for blob_id in blob_ids if tx.nodes.referenced(blob_id)})
+
+
+def note_acts(tx: Tx, subscriber: str, seq: int) -> None:
+    """Notes that a subscriber has all acts up to ``seq``."""
+    tx.system.set_meta(_ACTS_SEQ + subscriber, str(seq))
 
 
 def _acts_seq(tx: Tx, subscriber: str) -> int:

@@ -324,13 +324,16 @@ def test_whatever_was_done_a_restore_gives_the_same_chain_and_all_that_follows_f
         clock, place = replicated.space.clock, replicated.place
     with open_restored(folder / "new", place, clock, PLUGINS) as (services, report):
         assert (report.warnings, report.lost, report.acts.missing) == ([], [], 0)
-        assert everything(services) == source
-        assert (report.acts.count, report.acts.head) == source["chain"][:2]
+        restored = everything(services)
+        last = restored["acts"].pop()
+        assert (last.kind, last.previous, last.data["missing_acts"]) == ("replica.restored", report.acts.head, 0)
+        assert {**restored, "chain": source["chain"]} == source
+        assert (report.acts.count, report.acts.head, None) == source["chain"]
         assert picture(services) == space
         assert list(services.fsck.run(deep=True)) == []
         services.windows.announce(ANN, clock.now + HOUR, clock.now + 2 * HOUR, "disks")
         count, _, fault = services.audit.verify(head=report.acts.head)
-        assert (count, fault) == (report.acts.count + 1, None)
+        assert (count, fault) == (report.acts.count + 2, None)
 
 
 def test_who_was_refused_before_is_refused_after(tmp_path: Path) -> None:
