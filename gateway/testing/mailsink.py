@@ -48,8 +48,8 @@ class Captured:
 
 @dataclass
 class MailSink:
-    """``mode``: accept, reject (550 to the recipient), reject-data (554), defer (451), drop (cuts the line when the mail
-    was received), drop-after (takes the mail, then cuts the line before its answer), busy (421 to MAIL). ``delay``:
+    """``mode``: accept, reject (550 to the recipient), reject-data (554), defer (451), busy (421 to MAIL), drop (cuts
+    the line when the mail was received), drop-after (takes the mail, then cuts the line before its answer). ``delay``:
     seconds before it answers to a mail. ``refused``: recipients that are refused whatever the mode."""
 
     mode: str = "accept"
@@ -118,14 +118,14 @@ class MailSink:
 
     # -- what the server is asked -------------------------------------------------------------------------------------
 
-    async def handle_EHLO(  # noqa: N802 the names are aiosmtpd's
+    async def handle_EHLO(
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         self.sessions += 1
         session.host_name = hostname
         return [*responses[:-1], "250-DSN", *responses[-1:]]
 
-    async def handle_MAIL(  # noqa: N802
+    async def handle_MAIL(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.mode == "busy":
@@ -134,7 +134,7 @@ class MailSink:
         envelope.mail_options.extend(options)
         return "250 OK"
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.mode == "reject" or address in self.refused:
@@ -143,7 +143,7 @@ class MailSink:
         envelope.rcpt_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:
         mode = self.mode
         if self.delay:
             await asyncio.sleep(self.delay)
@@ -152,15 +152,13 @@ class MailSink:
         if mode == "reject-data":
             return "554 5.6.0 refused for its content"
         if mode == "drop":
-            assert server.transport is not None
-            server.transport.abort()
+            _cut(server)
             return "421 gone"
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         options = tuple(str(one) for one in envelope.rcpt_options)
         self.mails.append(Captured(envelope.mail_from or "", tuple(envelope.rcpt_tos), content, options))
         if mode == "drop-after":
-            assert server.transport is not None
-            server.transport.abort()
+            _cut(server)
         return f"250 2.0.0 stored as {len(self.mails)}"
 
     # -- for tests ----------------------------------------------------------------------------------------------------
@@ -178,10 +176,15 @@ class MailSink:
         return {"server": f"127.0.0.1:{self.port}", "security": "none", "from": "蔵戸 <notice@kurado.example>"}
 
 
+def _cut(server: SMTP) -> None:
+    assert isinstance(server.transport, asyncio.Transport)
+    server.transport.abort()
+
+
 class _Dsn(SMTP):
     """aiosmtpd knows no parameters of RCPT; ours takes NOTIFY (RFC 3461)."""
 
-    async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
+    async def smtp_RCPT(self, arg: str | None) -> None:
         notify = ""
         if arg and " NOTIFY=" in arg:
             arg, _, notify = arg.partition(" NOTIFY=")
