@@ -53,6 +53,7 @@ STATUS: Mapping[type[e.KuradoError], int] = {
     e.TakenDown: 403,
     e.Unavailable: 503,
     e.BackendUnavailable: 503,
+    e.DamagedBlob: 503,
     e.InspectorUnavailable: 503,
     e.Maintenance: 503,
     e.Interrupted: 503,

@@ -9,7 +9,7 @@ import html
 from collections.abc import AsyncIterator
 
 from gateway.dav.request import DavRequest
-from gateway.domain.names import sort_key
+from gateway.domain.names import BESIDE, sort_key
 from gateway.domain.node import Node
 from gateway.domain.units import format_size
 from gateway.exchange import Exchange, Reply
@@ -45,8 +45,9 @@ async def listing_reply(request: DavRequest, found: Found) -> Reply:
         return Reply(200, HTML_HEADERS, _nothing())
     assert found.node is not None
     collection = found.node
-    first = await request.in_thread(lambda: request.services.files.children(collection, None, PAGE))
-    return Reply(200, HTML_HEADERS, _listing(request, collection, first))
+    files = request.services.files
+    first, beside = await request.in_thread(lambda: (files.children(collection, None, PAGE), files.beside(collection)))
+    return Reply(200, HTML_HEADERS, _listing(request, collection, first, beside))
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -55,7 +56,9 @@ async def _nothing() -> AsyncIterator[bytes]:
         yield b""
 
 
-async def _listing(request: DavRequest, collection: Node, page: list[Node]) -> AsyncIterator[bytes]:
+async def _listing(
+    request: DavRequest, collection: Node, page: list[Node], beside: frozenset[int]
+) -> AsyncIterator[bytes]:
     shown = "/".join((request.caller.tenant.name, *request.path)) + "/"
     above = ""
     if request.path:
@@ -65,7 +68,7 @@ async def _listing(request: DavRequest, collection: Node, page: list[Node]) -> A
         f'<table><tr><th>Name</th><th class="n">Size</th><th class="n">Changed</th></tr>{above}'
     ).encode()
     while page:
-        yield "".join(_row(request, node) for node in page).encode()
+        yield "".join(_row(request, node, node.name + BESIDE * (node.id in beside)) for node in page).encode()
         if len(page) < PAGE:
             break
         after = sort_key(page[-1].name, collection=page[-1].is_collection)
@@ -73,9 +76,9 @@ async def _listing(request: DavRequest, collection: Node, page: list[Node]) -> A
     yield b"</table></body></html>"
 
 
-def _row(request: DavRequest, node: Node) -> str:
-    url = html.escape(request.href((*request.path, node.name), collection=node.is_collection))
-    name = html.escape(node.name) + ("/" if node.is_collection else "")
+def _row(request: DavRequest, node: Node, shown: str) -> str:
+    url = html.escape(request.href((*request.path, shown), collection=node.is_collection))
+    name = html.escape(shown) + ("/" if node.is_collection else "")
     size = format_size(node.size) if node.version else ""
     at = node.version.mtime if node.version else node.modified_at
     return f'<tr><td><a href="{url}">{name}</a></td><td class="n">{size}</td><td class="n">{http_date(at)}</td></tr>'

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from gateway.dav.errors import KURADO
 from gateway.domain.lock import Lock, Scope
-from gateway.domain.names import Path
-from gateway.domain.node import Node
+from gateway.domain.names import BESIDE, Path
+from gateway.domain.node import Node, Version
 from gateway.domain.tenant import Limits, Tenant
 from gateway.wire.fields import http_date, iso_date
 from gateway.wire.markup import empty, escape, is_local_name, split_clark
@@ -65,6 +65,12 @@ class View:
     locks: Mapping[int, Sequence[Lock]]
     usage: Usage | None = None
     root_name: str = ""
+    beside: frozenset[int] = frozenset()
+    """Files that share their name with a collection."""
+
+    def shown(self, node: Node) -> str:
+        """The name of a member in URLs and for people."""
+        return node.name + BESIDE if node.id in self.beside else node.name
 
     def locks_of(self, node: Node) -> Sequence[Lock]:
         return self.locks.get(node.id, self.locks.get(0, ()))
@@ -90,7 +96,7 @@ def _resource_type(node: Node, _: View) -> str:
 
 
 def _display_name(node: Node, view: View) -> str:
-    return f"<D:displayname>{escape(node.name or view.root_name)}</D:displayname>"
+    return f"<D:displayname>{escape(view.shown(node) or view.root_name)}</D:displayname>"
 
 
 def _lock_discovery(node: Node, view: View) -> str:
@@ -163,13 +169,21 @@ def value_of(name: str, node: Node, view: View) -> str | None:
     return _fact(name, node) if name.startswith(OURS) else None
 
 
+_OF_VERSION: Mapping[str, Callable[[Version], str | None]] = {
+    "state": lambda version: str(version.state),
+    "sha256": lambda version: version.sha256,
+    # what a client said of it, as S3 tells it; what is sent to browsers is getcontenttype (RESILIENCE 22)
+    "content-type": lambda version: version.content_type or None,
+}
+
+
 def _fact(name: str, node: Node) -> str | None:
     """What hooks found out about the content, its state and its digest."""
     version = node.version
     if version is None:
         return None
     local = split_clark(name)[1]
-    value = {"state": str(version.state), "sha256": version.sha256}.get(local, version.facts.get(local))
+    value = _OF_VERSION[local](version) if local in _OF_VERSION else version.facts.get(local)
     return f"<K:{local}>{escape(value)}</K:{local}>" if value is not None and is_local_name(local) else None
 
 
@@ -177,7 +191,7 @@ def names_of(node: Node, view: View) -> list[str]:
     """All property names of a node, for propname (RFC 4918 section 9.1)."""
     names = [*LIVE, *_NAMED]
     if node.version:
-        names += [f"{OURS}{fact}" for fact in ("state", "sha256", *node.version.facts)]
+        names += [f"{OURS}{fact}" for fact in (*_OF_VERSION, *node.version.facts)]
     present = [name for name in names if value_of(name, node, view) is not None]
     return [*present, *(name for name in node.props if name not in present)]
 

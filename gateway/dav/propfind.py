@@ -13,7 +13,7 @@ from gateway.dav.get import look
 from gateway.dav.properties import NAMESPACES, Query, View, response, usage_of
 from gateway.dav.request import DavRequest
 from gateway.domain.errors import BadRequest, DepthNotAllowed, NotFound
-from gateway.domain.names import Path, sort_key
+from gateway.domain.names import Path, name_key, sort_key
 from gateway.domain.node import Node
 from gateway.exchange import Exchange, Reply
 from gateway.service.results import Found
@@ -78,7 +78,8 @@ def _view(request: DavRequest, found: Found, query: Query, *, with_children: boo
     files = request.services.files
     locks = files.locks_for_listing(found, with_children) if query.wants_locks else {}
     usage = usage_of(*files.usage(request.caller)) if query.wants_usage else None
-    return View(request.href, request.services.clock(), locks, usage, request.caller.tenant.name)
+    beside = files.beside(found.node) if with_children and found.node else frozenset[int]()
+    return View(request.href, request.services.clock(), locks, usage, request.caller.tenant.name, beside)
 
 
 def _response(request: DavRequest, path: Path, node: Node | None, view: View, query: Query) -> str:
@@ -119,7 +120,7 @@ async def _rest(
 
 def _page(request: DavRequest, children: Sequence[Node], view: View, query: Query) -> str:
     path = request.path
-    return "".join(_response(request, (*path, child.name), child, view, query) for child in children)
+    return "".join(_response(request, (*path, view.shown(child)), child, view, query) for child in children)
 
 
 async def _tree(request: DavRequest, found: Found, query: Query) -> AsyncIterator[bytes]:
@@ -134,10 +135,12 @@ async def _tree(request: DavRequest, found: Found, query: Query) -> AsyncIterato
         if len(nodes) > limit:
             raise DepthNotAllowed(f"Depth: infinity is answered up to {limit} members; use Depth: 1")
         usage = usage_of(*files.usage(request.caller)) if query.wants_usage else None
-        view = View(request.href, request.services.clock(), locks, usage, request.caller.tenant.name)
+        taken = {(node.parent_id, name_key(node.name)) for node in nodes if node.is_collection}
+        beside = frozenset(n.id for n in nodes if n.version and (n.parent_id, name_key(n.name)) in taken)
+        view = View(request.href, request.services.clock(), locks, usage, request.caller.tenant.name, beside)
         paths: dict[int, Path] = {nodes[0].id: request.path}
         for node in nodes[1:]:
-            paths[node.id] = (*paths[node.parent_id or 0], node.name)
+            paths[node.id] = (*paths[node.parent_id or 0], view.shown(node))
         return view, [(paths[node.id], node) for node in nodes]
 
     view, entries = await request.in_thread(collect)

@@ -15,6 +15,9 @@ MAX_SEGMENT_BYTES = 255
 MAX_DEPTH = 100
 MAX_ENCODED_PATH = 7 * 1024
 
+BESIDE = " (file)"
+"""WebDAV has one thing of a name: a file beside a collection of its name (S3 has both) is shown with this behind it."""
+
 Path = tuple[str, ...]
 # RFC 3986 pchar without "%": what need not be escaped in a segment; "&" and "'" are escaped for XML's sake
 _SAFE = "!$()*+,-.:=@_~"

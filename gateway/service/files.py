@@ -79,6 +79,10 @@ class Files:
         """Children by sort key, those after the given one only; one statement."""
         return self._db.read(lambda tx: tx.nodes.children(node.id, after, limit))
 
+    def beside(self, node: Node) -> frozenset[int]:
+        """The files in a collection that are to be shown with ``names.BESIDE`` behind their names."""
+        return frozenset(self._db.read(lambda tx: tx.nodes.beside(node.id)))
+
     def locks_for_listing(self, at: Found, with_children: bool) -> dict[int, list[Lock]]:
         """node id → locks in whose scope that node lies, for the node of ``at`` and perhaps its children.
 

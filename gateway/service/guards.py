@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.domain.errors import Forbidden, InvalidName, Locked, PreconditionFailed
 from gateway.domain.lock import Lock, holds
-from gateway.domain.names import Path, parse_path
+from gateway.domain.names import BESIDE, Path, parse_path
 from gateway.domain.node import Node
 from gateway.domain.tenant import Caller
 from gateway.domain.upload import Conditions
@@ -26,8 +26,14 @@ def require_writer(caller: Caller) -> None:
 
 
 def find(tx: Tx, caller: Caller, path: Path) -> Found:
-    """Resolves a path in the caller's own space."""
-    return found(tx.nodes.chain(caller.tenant.root_id, path), len(path))
+    """Resolves a path in the caller's own space, by name: a collection hides the file of its name, which is found with
+    ``names.BESIDE`` behind it unless something has that very name."""
+    at = found(tx.nodes.chain(caller.tenant.root_id, path), len(path))
+    if at.node is None and at.parent is not None and path[-1].endswith(BESIDE):
+        same = tx.nodes.named(at.parent.id, path[-1].removesuffix(BESIDE))
+        if len(same) == 2:
+            return Found((*at.chain, same[1]), same[1], at.parent)
+    return at
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------

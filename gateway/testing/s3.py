@@ -20,6 +20,13 @@ REGION = "us-east-1"
 S3_CONFIG = {"listen": {"s3": "127.0.0.1:0"}}
 
 
+class _Signing(S3SigV4Auth):  # type: ignore[misc]
+    """Signs ``x-amz-content-sha256`` as it was given: a body in chunks is described by a word."""
+
+    def payload(self, request: AWSRequest) -> str:
+        return str(request.context.get("word") or super().payload(request))
+
+
 @dataclass(frozen=True)
 class Answer:
     status: int
@@ -59,7 +66,8 @@ class S3Access:
         url = (f"http://{host}" if host else self.url) + quote(path, safe="/-_.~")
         request = AWSRequest(method, url, dict(headers or {}), body, dict(query or {}))
         request.context["payload_signing_enabled"] = True
-        S3SigV4Auth(Credentials(self.access_key, self.secret_key), "s3", region).add_auth(request)
+        request.context["word"] = (headers or {}).get("x-amz-content-sha256")
+        _Signing(Credentials(self.access_key, self.secret_key), "s3", region).add_auth(request)
         return self._send(request, unsigned, body if sent is None else sent)
 
     def presigned(

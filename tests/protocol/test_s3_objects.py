@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import threading
 import zlib
 from collections.abc import Callable
@@ -428,3 +429,23 @@ def test_what_is_not_there_says_so(s3: S3Access, bucket: str) -> None:
     encrypted = {"x-amz-server-side-encryption": "aws:kms"}
     assert s3.signed("PUT", f"/{bucket}/k", body=b"x", headers=encrypted).code == "NotImplemented"
     assert s3.signed("PUT", f"/{bucket}/k", body=b"x", headers={"x-amz-acl": "public-read"}).code == "NotImplemented"
+
+
+def test_webdav_shows_the_file_beside_a_folder_under_a_suffix(
+    s3_gateway: RunningGateway, s3: S3Access, bucket: str
+) -> None:
+    for key in ("dir", "dir/below", "other"):
+        s3.client.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    url, login = f"{s3_gateway.dav_url}{bucket}/", (s3_gateway.login, s3_gateway.password)
+    for depth in ("1", "infinity"):
+        shown = requests.request("PROPFIND", url, headers={"Depth": depth}, auth=login, timeout=30).text
+        hrefs = re.findall(rf"/{bucket}/([^<]+)</D:href>", shown)
+        assert set(hrefs) >= {"dir/", "dir%20(file)", "other"}
+        assert "dir" not in hrefs
+    assert "dir (file)" in requests.get(url, auth=login, timeout=30).text
+    assert requests.get(url + "dir%20(file)", auth=login, timeout=30).content == b"dir"
+    assert requests.put(url + "dir%20(file)", data=b"new", auth=login, timeout=30).status_code == 204
+    assert s3.client.get_object(Bucket=bucket, Key="dir")["Body"].read() == b"new"
+    moved = {"Destination": url + "renamed"}
+    assert requests.request("MOVE", url + "dir%20(file)", headers=moved, auth=login, timeout=30).status_code == 201
+    assert keys(s3, bucket) == ["dir/below", "other", "renamed"]

@@ -41,6 +41,11 @@ _CHILDREN = f"""
 SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION}
 WHERE n.parent_id = ? AND n.sort_key > ? ORDER BY n.sort_key LIMIT ?"""
 
+# the collections are looked for in the index alone
+_BESIDE = """
+SELECT f.id FROM nodes c JOIN nodes f ON f.parent_id = c.parent_id AND f.name_key = c.name_key AND f.kind = 'f'
+WHERE c.parent_id = ? AND c.kind = 'c'"""
+
 # Up to the node without a parent; a space's root is known by its tenant naming it. 200 ends what could never be.
 _PATH = """
 WITH RECURSIVE up(depth, id, parent_id, name, tenant_id) AS (
@@ -73,6 +78,9 @@ class Nodes(NodeWrites, Subtrees):
 
     def named(self, parent_id: int, name: str) -> list[Node]:
         return [node_from_row(row) for row in self._s.rows(_CHILD, parent_id, name_key(name))]
+
+    def beside(self, parent_id: int) -> list[int]:
+        return [row[0] for row in self._s.rows(_BESIDE, parent_id)]
 
     def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         # b"" is before every sort key: no name is empty
