@@ -178,6 +178,9 @@ class NodeRepository(Protocol):
     def named(self, parent_id: int, name: str) -> list[Node]:
         """The collection and the file of that name_key: none, one or both."""
 
+    def beside(self, parent_id: int) -> list[int]:
+        """The files among the children whose name a collection has too."""
+
     def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         """Children in sort_key order, those after the given sort_key only, in one statement."""
 
