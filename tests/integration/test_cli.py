@@ -323,7 +323,7 @@ def test_a_policy_is_checked_applied_assigned_and_has_a_history(studio: Shell) -
     studio.ok("policy", "assign", "studio", "plans", "1")
     assert studio.json("tenant", "show", "studio")["quota_bytes"] == 100 * 1024**3
     in_force = {(one["policy"], one["tenant"]): one["version"] for one in studio.json("policy", "list")}
-    assert {**in_force, **{("plans", None): 2, ("plans", "studio"): 1, ("terms", None): 1}} == in_force
+    assert {**in_force, ("plans", None): 2, ("plans", "studio"): 1, ("terms", None): 1} == in_force
     studio.ok("policy", "assign", "studio", "plans", "default")
     assert studio.json("tenant", "show", "studio")["quota_bytes"] == 7 * 1024**3
     history = studio.json("policy", "history", "plans")

@@ -116,11 +116,10 @@ def test_what_an_operator_looks_at_or_changes_is_an_act(shell: Shell, words: lis
     assert shell.kinds()[before:] == [kind]
 
 
-def test_a_broken_lock_is_an_act_before_it_is_broken(shell: Shell) -> None:
-    space = shell.space
-    space.deployment.leases.grant()  # the clock was moved
-    space.put("a.txt", b"x")
-    lock, _, _ = space.services.locks.take(space.caller, ("a.txt",), Scope.EXCLUSIVE, False, "", 600)
-    shell.ok("lock", "break", lock.token, "--yes")
-    (act,) = [one for one in space.services.audit.acts() if one.kind == "lock.broken"]
-    assert (act.subject, act.tenant_id) == (f"lock:{lock.token}", space.caller.tenant.id)
+def test_a_broken_lock_is_an_act_before_it_is_broken(tmp_path: Path) -> None:
+    with open_space(tmp_path) as space:
+        space.put("a.txt", b"x")
+        lock, _, _ = space.services.locks.take(space.caller, ("a.txt",), Scope.EXCLUSIVE, False, "", 600)
+        Shell(space).ok("lock", "break", lock.token, "--yes")
+        (act,) = [one for one in space.services.audit.acts() if one.kind == "lock.broken"]
+        assert (act.subject, act.tenant_id) == (f"lock:{lock.token}", space.caller.tenant.id)

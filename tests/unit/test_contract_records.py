@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.acts import GENESIS, Act, chained, check_chain
-from gateway.domain.calendar import DAY_MS, jst_date, jst_midnight
+from gateway.domain.calendar import DAY_MS, jst_midnight
 from gateway.domain.contract.access import Call, Operation, access_decision
 from gateway.domain.contract.intervals import Interval
 from gateway.domain.contract.records import (
