@@ -114,6 +114,9 @@ def test_a_dismissed_draft_does_not_come_back_until_the_fault_has_ended_and_begu
     round_with("ok")
     round_with("error")
     assert [one.state for one in incidents(space)] == [IncidentState.DISMISSED, IncidentState.DRAFT]
+    space.services.incidents.dismiss(ANN, "INC-2", "another cable")
+    again = Finding(IncidentKind.OUTAGE, "seen by a second steward", source="storage")
+    assert space.services.incidents.began(again, None) is None
 
 
 def test_an_operator_is_reminded_that_a_confirmed_incident_seems_over(space: Space) -> None:

@@ -37,7 +37,7 @@ MONTH = Month(START, date(2027, 5, 20), 30_000)
 
 minutes = st.integers(0, 60 * 24 * 30)
 lengths = st.integers(0, 60 * 24 * 5)
-causes = st.sampled_from(list(Cause))
+causes = st.one_of(st.just(Cause.PROVIDER), st.sampled_from(list(Cause)))
 fees = st.integers(0, 10**7)
 
 
@@ -72,8 +72,8 @@ def histories(draw: st.DrawFn) -> Incidents:
         tuple(draw(outages(number)) for number in range(draw(st.integers(0, 4)))),
         tuple(draw(maintenances(number)) for number in range(draw(st.integers(0, 3)))),
         tuple(
-            DataLoss(f"L{number}", draw(days), draw(st.booleans()), draw(st.booleans()), draw(causes))
-            for number in range(draw(st.integers(0, 2)))
+            DataLoss(f"L{number}", draw(days), True, draw(st.booleans()), draw(causes))
+            for number in range(draw(st.integers(0, 3)))
         ),
         tuple(SecurityFailure(f"S{number}", draw(days), draw(causes)) for number in range(draw(st.integers(0, 2)))),
     )
