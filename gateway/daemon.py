@@ -197,7 +197,7 @@ def _services(
     billing = open_billing(
         db, clock, ids, policies, usage, standings, host.exporters, lambda: host.implements("on_traffic")
     )
-    health.add("billing", billing.closing.health)
+    health.add("billing", billing.waiting.health)
     health.add("storage.route", lambda: route_fact(config, store))
     contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(

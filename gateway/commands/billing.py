@@ -74,7 +74,7 @@ def status(app: Application, as_json: bool) -> None:
     today = billing.invoices.today()
     rows: list[dict[str, Any]] = [
         {"contract": name, "what": "ended and not closed", "since": str(period.end), "amount": None, "rule": "FEE-03"}
-        for name, period in billing.closing.overdue()
+        for name, period in billing.waiting.overdue()
     ]
     for one in billing.invoices.all():
         if one.is_overdue(today):

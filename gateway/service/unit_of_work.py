@@ -432,6 +432,9 @@ class ActRepository(Protocol):
         """The acts about all subjects of a kind: ``maintenance:``."""
 
     def of_kind(self, kind: str) -> list[Act]: ...
+    def newest_by_tenant(self) -> Mapping[int, int]:
+        """tenant_id → the number of its newest act."""
+
     def latest(self, kind: str, prefix: str) -> Act | None:
         """The newest act of a kind about a subject with that prefix."""
 

@@ -31,7 +31,7 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("trim", 60.0, lambda: services.outbox.trim() > 0),
         Task("health", 10.0, _Examination(services).run),
         Task("contracts", 1.0, services.contracts.upkeep.run),
-        Task("billing", 30.0, services.billing.closing.run),
+        Task("billing", 30.0, services.billing.waiting.run),
         Task("incidents", 2.0, services.watch.run),
         Task("deadlines", 2.0, services.deadlines.run),
         Task("backups", 5.0, services.backups.run),

@@ -447,27 +447,27 @@ def test_a_close_that_fails_half_way_leaves_no_gap(space: Space, monkeypatch: py
 
 
 def test_an_ended_period_that_nobody_closes_is_a_warning_and_then_an_error(space: Space) -> None:
-    closing = space.services.billing.closing
+    waiting = space.services.billing.waiting
     begin(space, "acme", START)
-    assert closing.health().level == "ok"
+    assert waiting.health().level == "ok"
     on(space, MAY)
-    assert closing.health().level == "warning"
+    assert waiting.health().level == "warning"
     on(space, MAY + timedelta(days=5))
-    fact = closing.health()
+    fact = waiting.health()
     assert (fact.level, f"--period {START}" in fact.message) == ("error", True)
     close(space, START)
-    assert closing.health().level == "ok"
+    assert waiting.health().level == "ok"
 
 
 def test_the_steward_issues_by_itself_only_when_the_policy_says_so(space: Space) -> None:
     begin(space, "acme", START)
-    closing = space.services.billing.closing
-    assert not closing.run()
+    waiting = space.services.billing.waiting
+    assert not waiting.run()
     space.services.policies.apply("issuer", ISSUER + "closing: steward\n", "ann")
-    assert closing.run()
-    assert not closing.run()
+    assert waiting.run()
+    assert not waiting.run()
     on(space, MAY)
-    assert closing.run()
+    assert waiting.run()
     assert [one.dated for one in space.services.billing.invoices.all()] == [START, MAY]
     acts = space.services.billing.invoices.history("KRD-000002")
     assert (acts[0].actor, acts[0].role) == ("kurado", "system")

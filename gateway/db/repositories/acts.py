@@ -55,6 +55,10 @@ class Acts:
     def of_kind(self, kind: str) -> list[Act]:
         return [_act(row) for row in self._s.rows(f"SELECT {_COLUMNS} FROM acts WHERE kind = ? ORDER BY seq", kind)]
 
+    def newest_by_tenant(self) -> Mapping[int, int]:
+        rows = self._s.rows("SELECT tenant_id, MAX(seq) FROM acts GROUP BY tenant_id")
+        return {row[0]: row[1] for row in rows}
+
     def latest(self, kind: str, prefix: str) -> Act | None:
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         sql = f"SELECT {_COLUMNS} FROM acts WHERE kind = ? AND subject >= ? AND subject < ? ORDER BY seq DESC LIMIT 1"

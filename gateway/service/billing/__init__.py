@@ -17,6 +17,7 @@ from gateway.service.billing.collecting import Collecting
 from gateway.service.billing.ledger import Ledger
 from gateway.service.billing.payments import Invoices
 from gateway.service.billing.refunds import Refunds
+from gateway.service.billing.waiting import Waiting
 from gateway.service.contracts.book import ContractBook
 from gateway.service.policies import Policies
 from gateway.service.standing import Standings
@@ -32,6 +33,7 @@ __all__ = ["BillingServices", "Closed", "Closing", "Collecting", "Invoices", "Le
 @dataclass(frozen=True)
 class BillingServices:
     closing: Closing
+    waiting: Waiting
     invoices: Invoices
     collecting: Collecting
     accounts: BankAccounts
@@ -53,8 +55,10 @@ def open_billing(
     is_metered: Callable[[], bool],
 ) -> BillingServices:
     """All of it over one database."""
+    closing = Closing(db, clock, policies, usage, standings, is_metered)
     return BillingServices(
-        closing=Closing(db, clock, policies, usage, standings, is_metered),
+        closing=closing,
+        waiting=Waiting(db, clock, closing),
         invoices=Invoices(db, clock, standings.forget),
         collecting=Collecting(db, clock, exporters, standings.forget),
         refunds=Refunds(db, clock, policies.values_of, standings.forget),

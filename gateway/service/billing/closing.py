@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,20 +16,14 @@ from gateway.domain.invoice_records import ISSUED, PREFIX
 from gateway.domain.issuer import Invoicing
 from gateway.domain.tenant import Tenant
 from gateway.domain.terms import Plans
-from gateway.hooks import HealthFact
 from gateway.service.billing.ledger import Ledger, ledger_of
 from gateway.service.billing.lookup import digest_of, document_of, kept
 from gateway.service.billing.preparing import Preparation, Prepared, next_place
-from gateway.service.contracts.book import SYSTEM, Actor
+from gateway.service.contracts.book import Actor
 from gateway.service.policies import Policies
 from gateway.service.standing import Standings
 from gateway.service.unit_of_work import Database, Tx
 from gateway.service.usage import UsageService
-
-log = logging.getLogger("kurado.billing")
-
-LATE_DAYS = 3
-"""Days after which an ended period that is not closed is an alarm."""
 
 MOST = 240
 """Invoices of one contract in one go: a contract that was left alone for 20 years."""
@@ -65,7 +58,6 @@ class Closing:
         self._policies = policies
         self._usage = usage
         self._standings = standings
-        self._overdue: tuple[tuple[int, date], list[tuple[str, Period]]] | None = None
 
     def invoicing(self) -> Invoicing:
         """Who issues, and under which series."""
@@ -122,59 +114,25 @@ class Closing:
                 found += self._db.read(lambda tx, name=contract.name, period=period: _dated_in(tx, name, period))  # type: ignore[misc]
         return sorted(found, key=lambda one: one.number)
 
-    # -- what the steward does ----------------------------------------------------------------------------------------
+    def unissued(self, contract: Contract, until: date) -> list[Prepared]:
+        """What would be issued now, dated up to a day. RuleError, InvoiceError."""
+        return self._db.read(lambda tx: self._prepare(tx, contract.name, until))
 
-    def run(self) -> bool:
-        """Issues all that is due, when the policy says that nobody has to (``closing: steward``)."""
-        if not self.invoicing().automatic:
-            return False
-        found = [one for one in self.issue(None, SYSTEM) if one.invoices or one.refused]
-        for one in found:
-            if one.refused:
-                log.warning("not invoiced", extra={"contract": one.contract, "reason": one.refused})
-        return any(one.invoices for one in found)
-
-    def overdue(self) -> list[tuple[str, Period]]:
-        """Contracts of which an ended period is not closed: (name, the first such period). Looked up again when an act
-        was recorded or a day has passed."""
-        key = (self._standings.now().seq, jst_date(self._clock()))
-        if self._overdue is None or self._overdue[0] != key:
-            self._overdue = key, [found for one in self._contracts(None) if (found := self._unclosed(one, key[1]))]
-        return self._overdue[1]
-
-    def health(self) -> HealthFact:
-        """A period that has ended and that nobody closes: a warning, and an error (which raises an alarm) when it has
-        waited for days."""
-        waiting = self.overdue()
-        if not waiting:
-            return HealthFact("billing", "ok", "every ended period is closed", 0)
-        name, period = min(waiting, key=lambda one: one[1].end)
-        late = jst_date(self._clock()) - period.end > timedelta(days=LATE_DAYS)
-        text = f"{len(waiting)} contracts have an ended period that is not closed, {name} since {period.end}: "
-        return HealthFact(
-            "billing",
-            "error" if late else "warning",
-            text + f"kurado billing close --period {period.start}",
-            len(waiting),
-        )
-
-    def _unclosed(self, contract: Contract, today: date) -> tuple[str, Period] | None:
-        period = self._ended(contract, today)
-        if period is None:
-            return None
-        try:
-            waiting = self._db.read(lambda tx: self._prepare(tx, contract.name, period.end))
-        except (CalendarError, InvoiceError):  # closing it will tell why it cannot be
-            return contract.name, period
-        return (contract.name, waiting[0].document.period or period) if waiting else None
-
-    def _ended(self, contract: Contract, today: date) -> Period | None:
-        """The newest period that is over."""
+    def newest_ended(self, contract: Contract, today: date) -> Period | None:
+        """The newest period that is over on a day."""
         terms = contract.terms(self._values(contract))
         if terms is None or terms.calendar.start_date > today:
             return None
         ended = [one for one in terms.calendar.until(today) if one.end < today]
         return ended[-1] if ended else None
+
+    def contracts(self) -> list[Contract]:
+        """Those that are billed."""
+        return self._contracts(None)
+
+    def issue_one(self, contract: Contract, actor: Actor) -> Closed:
+        """Issues what is due for one contract."""
+        return self._issue(contract, None, jst_date(self._clock()), actor, dry_run=False)
 
     # -- one contract -------------------------------------------------------------------------------------------------
 
@@ -182,7 +140,7 @@ class Closing:
         try:
             self._settle_usage(contract)
             if dry_run:
-                prepared = self._db.read(lambda tx: self._prepare(tx, contract.name, until))
+                prepared = self.unissued(contract, until)
             else:
                 prepared = self._db.write(lambda tx: self._record(tx, contract.name, until, actor)).result()
         except (CalendarError, InvoiceError) as error:
@@ -218,7 +176,7 @@ class Closing:
         for period in self._usage.ended(tenant):
             self._usage.close(tenant, period)
         today = jst_date(self._clock())
-        last = self._ended(contract, min(today, (ended_on(contract, today, self._values(contract)) or today)))
+        last = self.newest_ended(contract, min(today, (ended_on(contract, today, self._values(contract)) or today)))
         if last is None or not self._prices(contract, last):
             return
         if self._db.read(lambda tx: tx.usage.booked(tenant.id)) == (0, 0):
