@@ -335,8 +335,15 @@ def is_running(lease: Lease) -> bool:
 
 def check_database_is_the_one(deployment: Deployment) -> None:
     """ConfigError when the database is empty and the storage is not: the database was lost, and to go on would show
-    every tenant an empty space. Only at a start, before anything is served."""
+    every tenant an empty space. Nor is half a restored one served. Only at a start, before anything is served."""
     services = deployment.services
+    if services.restoring.is_unfinished():
+        raise ConfigError(
+            str(deployment.config.file),
+            "database",
+            "the database is that of a restore that did not finish",
+            "remove it, then `kurado db upgrade` and `kurado replica restore` again",
+        )
     if services.db.read(lambda tx: tx.system.get_meta(_STARTED)) is None:
         if not services.accounts.tenants() and next(iter(deployment.store.list()), None) is not None:
             raise ConfigError(

@@ -114,6 +114,10 @@ class Restoring:
         """What a replica holds, for comparisons."""
         return ReplicaReader(replica)
 
+    def is_unfinished(self) -> bool:
+        """Whether a restore into this database was begun and did not end: what it holds is not to be served."""
+        return self._db.read(lambda tx: tx.system.get_meta(RESTORING)) == _BEGUN
+
     # -- the frame ----------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:

@@ -12,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.errors import AlreadyExists, KuradoError, NotFound
+from gateway.config import ConfigError, load
+from gateway.daemon import check_database_is_the_one, open_deployment
+from gateway.domain.errors import AlreadyExists, BackendUnavailable, KuradoError, NotFound
 from gateway.domain.node import VersionState
 from gateway.domain.tenant import Caller, Role
 from gateway.domain.upload import Outcome, Verdict
+from gateway.service.replicareader import ReplicaReader
 from gateway.testing.replicas import Replicated, open_replicated, open_restored, picture
 from gateway.testing.space import Clock, Space
 
@@ -150,9 +153,9 @@ def test_held_versions_and_those_before_them_come_back_through_every_verdict(tmp
             same(source, picture(services))
             restored = {node.name: node for node in services.holds.pending()}
             assert services.holds.reject(restored["twice"], bad)
-            assert source["studio"]["nodes"]["twice"][1] == services.db.read(
-                lambda tx: tx.nodes.get(restored["twice"].id).version
-            )
+            current = services.db.read(lambda tx: tx.nodes.get(restored["twice"].id))
+            assert current is not None
+            assert source["studio"]["nodes"]["twice"][1] == current.version
 
 
 def test_a_restored_gateway_goes_on_serving_metering_and_replicating(tmp_path: Path) -> None:
@@ -296,6 +299,27 @@ def test_a_restore_into_a_database_with_tenants_and_from_an_empty_place_are_refu
             replicated.space.services.restoring.run(replicated.store)
     with pytest.raises(NotFound, match="no replica"), open_restored(tmp_path / "new", tmp_path / "empty", Clock()):
         pass
+
+
+def test_half_a_restored_database_is_neither_served_nor_restored_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Any:
+        raise BackendUnavailable("the replica is away")
+
+    with open_replicated(tmp_path) as replicated:
+        replicated.space.put("a", b"x")
+        replicated.deliver()
+        place, clock = replicated.place, replicated.space.clock
+    with monkeypatch.context() as patch:
+        patch.setattr(ReplicaReader, "acts", fail)
+        with pytest.raises(BackendUnavailable), open_restored(tmp_path / "new", place, clock):
+            pass
+    with open_deployment(load(tmp_path / "new" / "gateway.yaml", {}), role="start", clock=clock) as deployment:
+        with pytest.raises(ConfigError, match="did not finish"):
+            check_database_is_the_one(deployment)
+        with pytest.raises(AlreadyExists, match="did not finish"):
+            deployment.services.restoring.run(deployment.store)
 
 
 def test_a_removed_tenant_keeps_its_name_and_gives_nothing_back(tmp_path: Path) -> None:
