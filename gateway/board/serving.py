@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.board.rendering import JSON_FILE, PAGES
+from gateway.domain.errors import KuradoError
 
 PREFIX = "/status"
+STALE_SECONDS, RETRY_SECONDS = 150.0, 5.0
+"""The steward writes once a minute: what is older was written by nobody, or on another machine."""
+
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".xml": "application/atom+xml; charset=utf-8",
@@ -36,8 +44,40 @@ def is_board(path: str) -> bool:
     return path == PREFIX or path.startswith(PREFIX + "/")
 
 
+class Served:
+    """The board on one machine. ``refresh`` writes it anew: it is asked for when the files are old or missing."""
+
+    def __init__(self, folder: Path, refresh: Callable[[], None]) -> None:
+        self._folder = folder
+        self._refresh = refresh
+        self._lock = threading.Lock()
+        self._tried = -STALE_SECONDS
+
+    def read(self, path: str) -> File:
+        """What is at a path for which ``is_board`` holds, also when it is old and nothing newer can be had."""
+        if self._is_old() and self._lock.acquire(blocking=False):
+            try:
+                self._try_refresh()
+            finally:
+                self._lock.release()
+        return read(self._folder, path)
+
+    def _is_old(self) -> bool:
+        try:
+            return time.time() - (self._folder / PAGES["ja"][0]).stat().st_mtime > STALE_SECONDS
+        except OSError:
+            return True
+
+    def _try_refresh(self) -> None:
+        if time.monotonic() - self._tried < RETRY_SECONDS:
+            return
+        self._tried = time.monotonic()
+        with contextlib.suppress(KuradoError, OSError):
+            self._refresh()
+
+
 def read(folder: Path, path: str) -> File:
-    """What is at a path for which ``is_board`` holds. Only the board's own names are ever opened."""
+    """What is at a path. Only the board's own names are ever opened."""
     if path == PREFIX:
         return File(308, location=PREFIX + "/")
     name = path.removeprefix(PREFIX + "/") or PAGES["ja"][0]

@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.board.model import INCIDENT, Board, PublicActs, build
 from gateway.board.rendering import Pages, Site
+from gateway.board.serving import Served
 from gateway.domain.acts import GENESIS, Act
 from gateway.domain.contract.windows import Windows
 from gateway.domain.errors import KuradoError, Unavailable
@@ -60,6 +61,7 @@ class BoardWriter:
         self._acts: Folded[PublicActs] = Folded(db, PublicActs(), PublicActs.after)
         self._known: Folded[Mapping[str, int]] = Folded(db, {}, _published)
         self._pages = Pages()
+        self.served = Served(folder, self.refresh)
         self._written: Board | None = None
         self._written_at = 0
         self._failed = False
@@ -75,7 +77,7 @@ class BoardWriter:
         if not anyway and not is_old and board == self._written:
             return False
         try:
-            self._write(self._pages.render(board, self._site(self._token()), now))
+            self._write(self._render(board, now))
         except OSError as error:
             self._fails(error)
             return False
@@ -84,11 +86,19 @@ class BoardWriter:
         self._note(board)
         return False
 
+    def refresh(self) -> None:
+        """Writes the board for this machine where its folder is old: the steward works on another one, or is dead.
+        What that publishes is not recorded. BackendUnavailable, OSError."""
+        self._write(self._render(self.board(), self._clock()))
+
+    def _render(self, board: Board, now: int) -> dict[str, bytes]:
+        return self._pages.render(board, self._site(self._token()), now)
+
     def _write(self, files: Mapping[str, bytes]) -> None:
         """Each file is whole at every instant, also after a power cut."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            part = self.folder / f".{name}.part"
+            part = self.folder / f".{name}.{os.getpid()}.part"
             descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -143,6 +153,8 @@ class BoardWriter:
 
     def _works(self) -> None:
         if self._failed or self._written is None:
+            for part in self.folder.glob(".*.part"):  # of a writer that was killed
+                part.unlink(missing_ok=True)
             now = self._clock()
             with contextlib.suppress(KuradoError):
                 self._db.write(lambda tx: tx.system.alarm(ALARM, "folder", None, now)).result()

@@ -63,7 +63,7 @@ class Desk:
 
     def _board(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """The public board, also when the database is away."""
-        file = serving.read(self._services.board.folder, environ["PATH_INFO"])
+        file = self._services.board.served.read(environ["PATH_INFO"])
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             file = serving.File(405, body=b"only GET and HEAD\n")
         headers = [("Content-Type", file.content_type), ("Content-Length", str(len(file.body)))]

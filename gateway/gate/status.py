@@ -16,7 +16,7 @@ async def board_reply(services: Services, exchange: Exchange) -> Reply:
     if exchange.method not in ("GET", "HEAD"):
         return Reply(405, {"Content-Type": "text/plain; charset=utf-8", "Allow": "GET, HEAD"}, b"only GET and HEAD\n")
     loop = asyncio.get_running_loop()
-    file = await loop.run_in_executor(None, serving.read, services.board.folder, exchange.raw_path)
+    file = await loop.run_in_executor(None, services.board.served.read, exchange.raw_path)
     headers = {"Content-Type": file.content_type, **serving.HEADERS}
     if file.location:
         headers["Location"] = file.location

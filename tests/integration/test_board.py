@@ -121,3 +121,15 @@ def test_a_discontinuation_is_posted_by_being_on_the_board(space: Space) -> None
     assert posted.posted_at == space.clock()
     page = (space.services.board.folder / "index.html").read_text()
     assert "終了します。" in page and "sold out" not in page
+
+
+def test_a_machine_without_a_steward_writes_the_board_itself_when_it_is_asked(space: Space) -> None:
+    incident = outage(space)
+    page = space.services.board.served.read("/status/")
+    assert page.status == 200 and "障害が発生しています" in page.body.decode()
+    assert told(space, incident) == [], "only the steward's writing is a post"
+    index = space.services.board.folder / "index.html"
+    old = index.stat().st_mtime - 1000
+    os.utime(index, (old, old))
+    space.services.db.close()
+    assert space.services.board.served.read("/status/").status == 200, "old is better than nothing"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.calendar import jst_midnight
 from gateway.domain.contract.records import Phase
 from gateway.domain.errors import ActRefused, BackendUnavailable, BadRequest
 from gateway.domain.notice import Notice
@@ -282,6 +283,65 @@ def test_a_provider_that_does_not_renew_is_told_by_mail(office: Office) -> None:
     office.services.notices.book.arrived(OPERATOR, notice.id, office.clock())
     office.work()
     assert office.services.contracts.book.get("acme").offers == (date(2027, 1, 15),)
+
+
+WORDS = {"title_ja": "改定", "title_en": "Change", "text_ja": "本文です。", "text_en": "The text."}
+
+
+def test_revisions_bind_by_their_notices(office: Office) -> None:
+    """REV-01 on arrival, REV-02 on sending."""
+    office.started()
+    revisions, policies = office.services.contracts.revisions, office.services.policies
+    in_force = {name: policies.version(name, 1).text for name in ("terms", "plans")}
+    day = date(2027, 3, 1)
+    terms = revisions.announce("terms", in_force["terms"], OPERATOR, effective_on=day, label="2027-03", notice=WORDS)
+    prices = revisions.announce("plans", in_force["plans"], OPERATOR, effective_on=day, label="2027-03", notice=WORDS)
+    office.work()
+    subjects = {mail.subject for mail in office.sink.mails}
+    assert subjects == {
+        "利用規約改定のお知らせ（2027年3月1日（月））", "料金・サービス内容改定のお知らせ（2027年3月1日（月））",
+    }  # fmt: skip
+    today = date(2027, 1, 15)
+    assert [one.told_on for one in revisions.told_to(terms.id)] == [today]
+    assert [one.told_on for one in revisions.told_to(prices.id)] == [None]
+    office.services.notices.book.arrived(OPERATOR, office.one("price_revision").id, office.clock())
+    office.work()
+    assert [one.told_on for one in revisions.told_to(prices.id)] == [today]
+
+
+def test_the_end_of_the_service_needs_the_mail_to_arrive_and_the_web_post(office: Office) -> None:
+    """DSC-02 (D-38)."""
+    office.started()
+    discontinuing = office.services.contracts.discontinuing
+    discontinuing.announce(OPERATOR, last_day=date(2027, 6, 30), reason="sold out", notice=WORDS)
+    office.work()
+    office.services.notices.book.arrived(OPERATOR, office.one("discontinuation").id, office.clock())
+    office.work()
+    assert office.services.contracts.book.get("acme").discontinued_on is None
+    office.services.board.run()
+    assert office.services.contracts.book.get("acme").discontinued_on == date(2027, 6, 30)
+
+
+def test_a_transfer_of_the_business_is_told_by_sending(office: Office) -> None:
+    office.started()
+    transfers = office.services.contracts.transfers
+    transfers.announce(OPERATOR, old_party="A", new_party="B", effective_on=date(2027, 4, 1), notice=WORDS)
+    office.work()
+    (one,) = transfers.all()
+    assert "事業譲渡" in office.sink.mails[0].subject and "acme" in one.told
+
+
+def test_deadlines_are_reminded_of(office: Office) -> None:
+    """TERM-08."""
+    office.started()
+    office.clock.now = jst_midnight(date(2027, 12, 15))
+    while office.services.contracts.upkeep.run():
+        pass
+    office.work()
+    mail = next(one for one in office.sink.mails if one.recipients == ("info@acme.example",))
+    assert mail.subject == "ご契約期間満了と自動延長のお知らせ（契約 acme）"
+    assert "2027年12月21日" in mail.text and "2028年1月20日" in mail.text
+    assert [one.recipients for one in office.sink.mails if "期限が近づいて" in one.subject] == [("ops@kurado.example",)]
 
 
 # -- a mail server that does not do its work --------------------------------------------------------------------------

@@ -44,9 +44,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, sink: MailSink) -> Iterato
             "--email",
             "info@acme.example",
         ]
-        apply += ["--plan", "standard", "--payment", "invoice", "--terms-version", "2017-06-01", "--privacy-version", "3"]
+        apply += ["--plan", "standard", "--payment", "invoice", "--terms-version", "2017-06-01"]
         yesterday = (jst_date(wall_clock()) - timedelta(days=1)).isoformat() + "T09:00+09:00"
-        running.cli("contract", "apply", "works", *apply, "--privacy-agreed-at", yesterday)
+        running.cli("contract", "apply", "works", *apply, "--privacy-version", "3", "--privacy-agreed-at", yesterday)
         running.cli("contract", "review", "works")
         running.cli("contract", "accept", "works", "--minimum-months", "1", "--reason", "complete")
         running.cli("contract", "register", "works", "--login", LOGIN, "--password-stdin", input=PASSWORD + "\n")

@@ -201,10 +201,9 @@ class Notices:
         """Queues a notice to a contract, or (None) to the operators; None when that notice was queued before.
 
         ``key`` names what it tells of: the same key is told once to each."""
-        whom = contract.name if contract else OPERATORS
-        subject = f"{PREFIX}{key}.{whom}"
-        if tx.acts.of_subject(subject):
+        if self.is_queued(tx, key, contract):
             return None
+        whom, subject = _whom(contract), _subject(key, contract)
         customer = tx.documents.customer(whom) if contract else {}
         language = customer.get("language", "")
         data = {
@@ -220,6 +219,9 @@ class Notices:
         act = tx.acts.append(self._act(subject, "notice.queued", actor, KINDS[kind].rule, tenant_id, data))
         return fold([act])[subject.removeprefix(PREFIX)]
 
+    def is_queued(self, tx: Tx, key: str, contract: Contract | None) -> bool:
+        return bool(tx.acts.of_subject(_subject(key, contract)))
+
     def record(self, tx: Tx, one: Notice, kind: str, data: Mapping[str, Any], actor: Actor = SYSTEM) -> None:
         """One more act about a notice; raises or clears the operator's task that goes with it (NTC-02)."""
         act = self._act(PREFIX + one.id, kind, actor, KINDS[one.kind].rule, one.tenant_id, data)
@@ -234,6 +236,14 @@ class Notices:
 
     def _act(self, subject: str, kind: str, actor: Actor, rule: str, tenant_id: int, data: Mapping[str, Any]) -> Act:
         return Act(subject, kind, self._clock(), actor.name, str(actor.role), rule, tenant_id, data=data)
+
+
+def _whom(contract: Contract | None) -> str:
+    return contract.name if contract else OPERATORS
+
+
+def _subject(key: str, contract: Contract | None) -> str:
+    return f"{PREFIX}{key}.{_whom(contract)}"
 
 
 def keep_template(tx: Tx, text: Rendered, now: int) -> None:

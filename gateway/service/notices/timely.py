@@ -74,7 +74,8 @@ class Timely:
         whom = due.contract.name if due.contract else ""
         if (due.key, whom) in self._known:
             return
-        self._db.write(lambda tx: self._notices.queue(tx, due.key, due.kind, due.contract, due.params)).result()
+        if not self._db.read(lambda tx: self._notices.is_queued(tx, due.key, due.contract)):
+            self._db.write(lambda tx: self._notices.queue(tx, due.key, due.kind, due.contract, due.params)).result()
         self._known.add((due.key, whom))
 
     def _maintenance(self, view: View) -> list[_Due]:
