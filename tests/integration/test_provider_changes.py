@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from gateway.cli import cli
 from gateway.commands.app import Application as CommandApplication
 from gateway.domain.acts import ActorRole
 from gateway.domain.calendar import jst_date, jst_midnight, parse_time
-from gateway.domain.errors import ActRefused
+from gateway.domain.errors import ActRefused, TenantSuspended
+from gateway.hooks import Request
 from gateway.service.contracts import Actor, ContractServices, Paper
 from gateway.service.contracts.intake import Application
 from gateway.testing.space import Space, open_space
@@ -210,3 +212,17 @@ def test_an_application_that_agreed_to_another_version_is_refused(space: Space, 
         contracts.intake.apply(
             "beta", Application(customer, "standard", "invoice", terms_version="2017-06-01", **papers), ANN
         )
+
+
+@pytest.mark.parametrize(("verb", "function"), [("LOCK", "locks"), ("GetObject", "s3")])
+def test_a_function_is_a_feature_of_the_plan_or_refused(tmp_path: Path, verb: str, function: str) -> None:
+    plugins = [{"name": "contract_state", "functions": ["s3", "locks"]}]
+    with open_space(tmp_path, plugins=plugins) as space:
+        check, caller = space.services.host.check, replace(space.caller, verb=verb)
+        with pytest.raises(TenantSuspended, check=lambda error: error.clause == "LIM-02"):
+            check("check_request", request=Request(caller, (), writes=False))
+        check("check_request", request=Request(replace(caller, verb="GET"), (), writes=False))
+        text = space.services.policies.version("plans").text
+        richer = text.replace("features: [thumbnails]  ", f"features: [thumbnails, {function}]  ")
+        space.services.policies.apply("plans", richer, "ann")
+        check("check_request", request=Request(caller, (), writes=False))
