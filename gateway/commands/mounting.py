@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 _TEXT = """
@@ -11,6 +12,9 @@ kurado is ready.
   login      {login}
   password   {password}
   desk       {desk}/
+  S3         {s3}
+  access key {access_key}
+  secret key {secret_key}
 
 Mount it on Linux (davfs2; `apt install davfs2`, as root):
   mkdir -p /mnt/kurado
@@ -25,6 +29,10 @@ Or without root, with gvfs or with rclone (its mount needs `apt install fuse3`):
   rclone lsf kurado:
   mkdir -p ~/kurado && rclone mount kurado: ~/kurado --vfs-cache-mode full --daemon
   fusermount3 -u ~/kurado
+
+Or the same files by the S3 API; the folders at the top of the space are its buckets:
+  export AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={secret_key} AWS_REGION=us-east-1
+  aws --endpoint-url {s3} s3 mb s3://photos && aws --endpoint-url {s3} s3 ls
 
 Mount it on Windows (cmd):
   net use K: {url} /user:{login} {password}
@@ -43,11 +51,20 @@ Ctrl-C stops; what is under way is finished first.
 """
 
 
-def mount_help(dav: str, desk: str, tenant: str, login: str, password: str) -> str:
-    """The text for one space. ``dav`` and ``desk`` are URLs without a path."""
+def mount_help(urls: Mapping[str, str], tenant: str, login: str, password: str, key: tuple[str, str]) -> str:
+    """The text for one space. ``urls`` are those of the listeners, without a path; ``key`` is an access key and its
+    secret."""
+    dav, desk, s3 = urls["dav"], urls["desk"], urls["s3"]
     url = f"{dav}/dav/{tenant}/"
     parts = urlsplit(url)
     scheme = "davs" if parts.scheme == "https" else "dav"
     return _TEXT.format(
-        url=url, desk=desk, login=login, password=password, gio=f"{scheme}://{login}@{parts.netloc}{parts.path}"
+        url=url,
+        desk=desk,
+        login=login,
+        password=password,
+        gio=f"{scheme}://{login}@{parts.netloc}{parts.path}",
+        s3=s3,
+        access_key=key[0],
+        secret_key=key[1],
     )

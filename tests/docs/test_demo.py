@@ -16,6 +16,7 @@ import pytest
 
 from gateway.testing.needs import find_program, need
 from gateway.testing.outside import run
+from gateway.testing.s3 import client
 
 
 @dataclass
@@ -91,6 +92,15 @@ def test_the_rclone_commands_that_it_prints_work_as_they_stand(demo: Demo, tmp_p
         assert not (tmp_path / "kurado").is_mount()
     finally:
         run("fusermount3", "-u", "-z", tmp_path / "kurado", check=False)
+
+
+def test_the_access_key_that_it_prints_opens_the_same_files_over_s3(demo: Demo) -> None:
+    exported = dict(re.findall(r"(AWS_\w+)=(\S+)", demo.text))
+    s3 = client(demo.value("S3"), exported["AWS_ACCESS_KEY_ID"], exported["AWS_SECRET_ACCESS_KEY"])
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="a.txt", Body=b"over s3")
+    login = ("-u", f"{demo.value('login')}:{demo.value('password')}")
+    assert run("curl", "-sSf", *login, demo.value("WebDAV") + "photos/a.txt").output == "over s3"
 
 
 def test_ctrl_c_ends_it_cleanly(demo: Demo) -> None:
