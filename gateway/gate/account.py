@@ -125,6 +125,7 @@ def _file_line(path: Path, node: Node) -> str:
         "sha256": version.sha256 if version else "",
         "modified": format_time(version.mtime if version else node.modified_at),
         "state": str(version.state) if version else "",
+        "properties": dict(node.props),
     }
     return json.dumps(row, ensure_ascii=False) + "\n"
 

@@ -85,6 +85,7 @@ def test_the_files_are_listed_with_the_checksums_of_what_was_put(gateway: Runnin
     rows = {one["path"]: one for one in map(json.loads, body.splitlines())}
     assert rows["secret.txt"]["sha256"] == hashlib.sha256(b"a letter").hexdigest()
     assert (rows["secret.txt"]["size"], rows["empty.txt"]["size"]) == (8, 0)
+    assert rows["empty.txt"]["sha256"] == hashlib.sha256(b"").hexdigest()
 
 
 def test_a_suspended_customer_still_sees_who_looked_and_no_files(gateway: RunningGateway) -> None:
