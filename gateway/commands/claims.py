@@ -46,7 +46,7 @@ def file(
 ) -> None:
     """Take a customer's claim. Without --kind and --ref it is about all of the period."""
     services = app.services
-    contract = services.levels.contract_of(services.accounts.tenant(tenant))
+    contract = services.levels.customer(tenant)
     filing = Filing(day, statement, kinds, refs, received_at)
     _told(services.claims.file(actor(app, role), contract, filing), as_json)
 
@@ -78,7 +78,7 @@ def list_(app: Application, tenant: str | None, as_json: bool) -> None:
     """Show all claims."""
     log = app.services.claims.log()
     services = app.services
-    wanted = services.levels.contract_of(services.accounts.tenant(tenant)).name if tenant else None
+    wanted = services.levels.customer(tenant).name if tenant else None
     found = list(log.all.values()) if wanted is None else log.of_contract(wanted)
     show(as_json, [_row(one) for one in found], empty="nothing was claimed")
 

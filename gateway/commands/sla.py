@@ -43,7 +43,7 @@ def report(app: Application, tenant: str, day: date, as_json: bool) -> None:
     Nothing is paid without a claim (CMP-07): see kurado claim.
     """
     services = app.services
-    contract = services.levels.contract_of(services.accounts.tenant(tenant))
+    contract = services.levels.customer(tenant)
     found = services.levels.report(contract, day)
     content = report_data(app, found)
     if as_json:

@@ -73,6 +73,13 @@ class ServiceLevels:
             raise NotFound(f"{tenant.name} is under no contract: the service level binds towards customers (SVC-01)")
         return contract
 
+    def customer(self, name: str) -> Contract:
+        """The contract of a tenant by name, also of one that was erased. NotFound as in :meth:`contract_of`."""
+        found = [one for one in self._standings.contracts() if name in (one.tenant, one.name) and one.tenant_id]
+        if not found:
+            raise NotFound(f"{name} is under no contract: the service level binds towards customers (SVC-01)")
+        return next((one for one in found if one.tenant == name), found[0])
+
     def report(self, contract: Contract, day: date) -> LevelReport:
         """The billing period that holds a day, as it stands now. ActRefused before the service start, and for a period
         that has not begun."""

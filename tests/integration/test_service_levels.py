@@ -230,6 +230,17 @@ def test_an_uncharged_stub_has_no_credit_and_a_tenant_without_a_contract_no_repo
         space.services.claims.grant(ANN, file(space, date(2027, 4, 6)).id)
     with pytest.raises(NotFound):
         contract(space, "studio")
+    with pytest.raises(NotFound):
+        space.services.levels.customer("studio")
+
+
+def test_what_happened_can_be_claimed_also_when_the_space_is_gone(space: Space) -> None:
+    outage(space, "2027-05-01T10:00", "2027-05-02T11:00")
+    space.services.accounts.remove("acme")
+    levels = space.services.levels
+    found = levels.customer("acme")
+    claim = space.services.claims.file(ANN, found, Filing(date(2027, 5, 1), "it stopped"))
+    assert space.services.claims.grant(ANN, claim.id).amount > 0
 
 
 def test_an_outage_that_began_before_the_service_counts_from_the_start_on(space: Space) -> None:
