@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -12,11 +13,14 @@ import pytest
 
 from gateway import config
 from gateway.daemon import open_deployment
+from gateway.domain import invoice_records
 from gateway.domain.errors import ActRefused, BackendUnavailable, NotFound
 from gateway.domain.invoice import InvoiceDocument, place_of
 from gateway.domain.invoice_records import InvoiceRecord
+from gateway.service import billing
 from gateway.service.billing import Closed
-from gateway.testing.contracts import ANN, ISSUER, begin, grant, on, paper
+from gateway.service.contracts import Actor
+from gateway.testing.contracts import ANN, CUSTOMER, ISSUER, begin, grant, on, paper
 from gateway.testing.space import Clock, Space, open_space
 
 START = date(2027, 4, 5)
@@ -259,6 +263,34 @@ def test_a_change_in_the_last_month_is_on_the_closing_invoice(space: Space) -> N
     assert lines(closing) == [("initial_fee_difference", 170_000), ("change_fee", 500)]  # CHG-09
 
 
+def test_after_a_termination_its_month_is_due_in_full_and_none_after_it(space: Space) -> None:
+    begin(space, "acme", START)
+    on(space, date(2027, 6, 3))
+    powers, now = space.services.contracts.powers, space.clock.now
+    powers.terminate("acme", ANN, ground="17(1)5", arrived_at=now, found_on=date(2027, 6, 3), reason="insolvent")
+    on(space, date(2027, 9, 1))
+    assert [one.dated for one in close(space, JULY)] == [START, MAY, JUNE]
+    assert issue(space) == []
+
+
+def test_after_a_stop_no_further_month_is_charged(space: Space) -> None:
+    begin(space, "acme", START)
+    on(space, date(2027, 6, 3))
+    powers = space.services.contracts.powers
+    powers.request_stop("acme", ANN, "24(2)")
+    powers.approve_stop("acme", Actor("bob"))
+    on(space, date(2027, 9, 1))
+    assert [one.dated for one in issue(space)] == [START, MAY, JUNE]
+
+
+def test_what_the_rules_cannot_invoice_is_told_with_the_rule_and_does_not_stop_the_others(space: Space) -> None:
+    begin(space, "acme", START)
+    begin(space, "odd", START, customer={**CUSTOMER, "name": "A\tB"})
+    found = {one.contract: one for one in space.services.billing.closing.issue(None, ANN)}
+    assert (found["odd"].rule, found["odd"].invoices) == ("APP-01", ())
+    assert len(found["acme"].invoices) == 1
+
+
 def test_paid_months_that_have_not_expired_go_back_when_the_provider_discontinues(space: Space) -> None:
     begin(space, "acme", START)
     notice = space.clock.now
@@ -392,6 +424,15 @@ def test_what_was_issued_is_shown_as_it_was_whatever_changes_later(space: Space)
     assert "錦町" in later.issuer.address.ja
     exported = [act.data for act in space.services.audit.acts()]
     assert "髙橋" not in str(exported)  # no customer's data stands in the chain (CUS-02)
+
+
+def test_every_act_about_an_invoice_is_folded() -> None:
+    folder = Path(billing.__file__).parent
+    recorded = {
+        kind for file in folder.glob("*.py") for kind in re.findall(r'"(invoice\.\w+)"', file.read_text("utf-8"))
+    }
+    assert recorded
+    assert recorded <= {*invoice_records._STEPS, invoice_records.ISSUED}
 
 
 # -- numbers ----------------------------------------------------------------------------------------------------------

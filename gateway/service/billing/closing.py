@@ -144,7 +144,7 @@ class Closing:
             else:
                 prepared = self._db.write(lambda tx: self._record(tx, contract.name, until, actor)).result()
         except (CalendarError, InvoiceError) as error:
-            return Closed(contract.name, period, refused=f"{error} ({error.code})", rule="FEE-09")
+            return Closed(contract.name, period, refused=f"{error} ({error.code})", rule=_rule(error.code))
         except ActRefused as error:
             return Closed(contract.name, period, refused=error.message, rule=error.clause or "")
         if prepared and not dry_run:
@@ -255,6 +255,12 @@ def _act(one: Prepared, ledger: Ledger, customer: str, actor: Actor, now: int) -
             "document": kept(document),
         },
     )
+
+
+def _rule(code: str) -> str:
+    """The rule behind a refusal of the pure rules or of a document."""
+    known = {"TAX": "TAX-01", "CUSTOMER": "APP-01", "NOTICE": "END-01", "CHANGE": "CHG-01", "START": "CAL-04"}
+    return known.get(code.partition("_")[0], "FEE-09")
 
 
 def _not_over(period: Period) -> str:

@@ -183,6 +183,7 @@ class Invoices:
         require(one.is_held, "the payment agency holds the claim: the provider demands nothing", "PAY-01")
         require(not one.has_lapsed(today), "the cancellation lapsed: nothing is owed", "END-04")
         require(one.open > 0, "nothing is open", "END-05")
+        require(not one.order, f"a debit is under way in {one.order}: read its result first", "FEE-07")
         require(jst_date(one.at) <= jst_date(sent_at), "it was not issued yet", "END-05")
         return powers.demand(one.contract, actor, ground=PAYMENT, sent_at=sent_at, due_on=one.due)
 
