@@ -89,6 +89,10 @@ def test_documents_and_every_version_of_a_customers_data_are_kept(db: SqlDatabas
     assert old != new
     assert db.read(lambda tx: tx.documents.customer("acme")) == {"name": "B"}
     assert db.read(lambda tx: tx.documents.customer("nobody")) == {}
+    assert db.read(lambda tx: tx.documents.customer_digest("acme")) == new
+    assert db.read(lambda tx: tx.documents.customer_digest("nobody")) == ""
+    assert db.read(lambda tx: tx.documents.customer_at("acme", old)) == {"name": "A"}
+    assert db.read(lambda tx: tx.documents.customer_at("other", old)) == {}
 
 
 def test_files_below_a_takedown_do_not_count_until_it_is_lifted(db: SqlDatabase, tenant: Tenant) -> None:
