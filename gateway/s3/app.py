@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
-from gateway.domain.errors import BadSignature, KuradoError, TenantSuspended
+from gateway.domain.errors import BadSignature, Forbidden, KuradoError, TenantSuspended
 from gateway.domain.names import Path
 from gateway.domain.tenant import Caller, TenantState
 from gateway.exchange import Exchange, Reply
@@ -43,12 +43,14 @@ class S3App:
     async def answer(self, exchange: Exchange, account: Account) -> Reply:
         """One request. ``account`` learns who asked and for what."""
         try:
-            return await self._answer(exchange, account)
+            reply = await self._answer(exchange, account)
         except KuradoError as error:
-            return await self._refuse(exchange, account.caller, account.path, error)
+            reply = await self._refuse(exchange, account.caller, account.path, error)
         except Exception:
             log.exception("request %s failed", exchange.request_id)
-            return internal_error(exchange)
+            reply = internal_error(exchange)
+        reply.headers = {"x-amz-request-id": exchange.request_id, **reply.headers}
+        return reply
 
     async def _answer(self, exchange: Exchange, account: Account) -> Reply:
         bucket, key = self._names(exchange)
@@ -145,6 +147,8 @@ class S3App:
         request = self._request(request.exchange, caller, request.bucket, request.key, request.query, request.payload)
         if caller.tenant.state is not TenantState.ACTIVE:
             raise TenantSuspended("access is not possible")
+        if request.header("x-amz-expected-bucket-owner") not in (None, caller.tenant.name):
+            raise Forbidden("the bucket belongs to somebody else than x-amz-expected-bucket-owner says")
         host = self._services.host
         if host.implements("check_request"):
             asked = Request(caller, request.path, writes=writes)

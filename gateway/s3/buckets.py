@@ -84,12 +84,15 @@ async def _check_location(request: S3Request) -> None:
 
 def refuse_acl(request: S3Request) -> None:
     """Who may do what is a matter of roles here; a canned ACL that says no more than that is taken. Raises S3Fault."""
-    acl = request.header("x-amz-acl")
-    if acl not in (None, "private", "bucket-owner-full-control", "bucket-owner-read"):
-        raise not_implemented(f"the ACL {acl!r}")
+    refuse_canned_acl(request.header("x-amz-acl"))
     for name in request.exchange.headers.keys():  # noqa: SIM118
         if name.lower().startswith("x-amz-grant-"):
             raise not_implemented("an ACL with grants")
+
+
+def refuse_canned_acl(acl: str | None) -> None:
+    if acl not in (None, "private", "bucket-owner-full-control", "bucket-owner-read"):
+        raise not_implemented(f"the ACL {acl!r}")
 
 
 async def head_bucket(request: S3Request) -> Reply:

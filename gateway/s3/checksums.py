@@ -27,6 +27,10 @@ FULL, COMPOSITE = "FULL_OBJECT", "COMPOSITE"
 PREFIX = "x-amz-checksum-"
 
 
+Fields = Headers | Mapping[str, str]
+"""Of a request, or of a form, whose names are in lower case."""
+
+
 class Running(Protocol):
     """A checksum that is being computed."""
 
@@ -88,7 +92,7 @@ def fact_of(checksum: Checksum) -> dict[str, str]:
     return {FACT: f"{checksum.algorithm} {checksum.type} {checksum.value}"}
 
 
-def declared_algorithm(headers: Headers, payload: Payload) -> str | None:
+def declared_algorithm(headers: Fields, payload: Payload) -> str | None:
     """The one algorithm that a request uses: in the head, as a trailer, or None. Raises S3Fault InvalidRequest."""
     named = [name for header, name in _NAMES.items() if header in headers or header in payload.announced]
     if len(named) > 1:
@@ -114,7 +118,7 @@ class ChecksumTap:
     """Sees the bytes of an upload (:class:`gateway.service.uploads.Tap`) and compares at the end, when a trailer has
     come. ``computed`` is the checksum then."""
 
-    def __init__(self, algorithm: str, headers: Headers, payload: Payload) -> None:
+    def __init__(self, algorithm: str, headers: Fields, payload: Payload) -> None:
         self._algorithm = algorithm
         self._header = PREFIX + algorithm.lower()
         self._declared = headers.get(self._header)
@@ -149,7 +153,7 @@ class ChecksumTap:
             raise S3Fault(400, "InvalidRequest", f"Value for {self._header} header is invalid.")
 
 
-def tap_of(headers: Headers, payload: Payload) -> ChecksumTap | None:
+def tap_of(headers: Fields, payload: Payload) -> ChecksumTap | None:
     """What checks the body of this request, if it declares a checksum."""
     algorithm = declared_algorithm(headers, payload)
     return ChecksumTap(algorithm, headers, payload) if algorithm else None

@@ -87,6 +87,11 @@ def user_metadata(headers: Headers) -> dict[str, str]:
     for name in dict.fromkeys(key.lower() for key in headers.keys()):  # noqa: SIM118
         if name.startswith(_PREFIX) and len(name) > len(_PREFIX):
             found[name.removeprefix(_PREFIX)] = ",".join(value.strip() for value in headers.getall(name, []))
+    return checked(found)
+
+
+def checked(found: dict[str, str]) -> dict[str, str]:
+    """The entries, if they can be kept. Raises S3Fault."""
     size = sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in found.items())
     if size > MAX_METADATA:
         raise S3Fault(

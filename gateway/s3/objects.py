@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway.domain.errors import DigestMismatch, TooLarge
 from gateway.domain.node import Node, Version
 from gateway.domain.upload import Declared
-from gateway.exchange import FileBody, Reply
+from gateway.exchange import FileBody, Headers, Reply
 from gateway.s3 import metadata
 from gateway.s3.buckets import refuse_acl
 from gateway.s3.checksums import checksum_of, tap_of
@@ -80,12 +80,17 @@ async def _put_folder(request: S3Request) -> Reply:
 def check_supported(request: S3Request) -> None:
     """Raises S3Fault for what the head asks and is not there: nothing is dropped in silence."""
     refuse_acl(request)
-    for name in _UNSUPPORTED:
-        if name in request.exchange.headers:
-            raise not_implemented(f"the header {name}")
+    refuse_unsupported(request.exchange.headers)
     storage = request.header("x-amz-storage-class")
     if storage not in (None, "STANDARD"):
         raise S3Fault(400, "InvalidStorageClass", "The storage class you specified is not valid; STANDARD is there")
+
+
+def refuse_unsupported(fields: Headers | Mapping[str, str]) -> None:
+    """The same for the fields of a form, whose names are in lower case."""
+    for name in _UNSUPPORTED:
+        if name in fields:
+            raise not_implemented(f"the header {name}")
 
 
 def declared_of(request: S3Request) -> Declared:

@@ -10,24 +10,32 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from gateway.domain.errors import BadRequest, DigestMismatch
 from gateway.domain.node import Node
 from gateway.domain.upload import NO_CONDITIONS, Declared
 from gateway.exchange import Reply
 from gateway.s3 import metadata
 from gateway.s3.answers import document, element
-from gateway.s3.errors import S3Fault, invalid
+from gateway.s3.buckets import refuse_canned_acl
+from gateway.s3.checksums import tap_of
+from gateway.s3.errors import S3Fault, invalid, malformed_xml
 from gateway.s3.forms import Form
+from gateway.s3.objects import digest_fault, refuse_unsupported
 from gateway.s3.request import S3Request, parse_key
-from gateway.s3.sigv4 import ALGORITHM, parse_query, signing_key
-from gateway.s3.tagging import MAX_OBJECT_TAGS, stored
+from gateway.s3.sigv4 import ALGORITHM, signing_key
+from gateway.s3.tagging import MAX_OBJECT_TAGS, tags_in
+from gateway.service.objects import Key
 from gateway.service.placing import BY_KEY
 from gateway.service.receiving import receive
+from gateway.service.results import Placed
+from gateway.service.uploads import Tap
+from gateway.wire.markup import parse
 
 _UNCHECKED = ("policy", "x-amz-signature", "file")
 _NAMED = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature", "policy")
@@ -174,11 +182,14 @@ async def post_object(request: S3Request, form: Form) -> Reply:
     key = parse_key(request.bucket, request.key)
     if key.is_folder:
         raise invalid("a key that ends with a slash is a folder here and cannot hold a file", "key", request.key)
-    found = {
-        name.removeprefix("x-amz-meta-"): value for name, value in fields.items() if name.startswith("x-amz-meta-")
-    }
+    start = "x-amz-meta-"
+    found = metadata.checked(
+        {name.removeprefix(start): value for name, value in fields.items() if name.startswith(start)}
+    )
     stored_headers = {name.title(): value for name, value in fields.items()}
-    tagging = stored(parse_query(fields.get("x-amz-tagging", "")), MAX_OBJECT_TAGS)
+    refuse_canned_acl(fields.get("acl"))
+    refuse_unsupported(fields)
+    tagging = _tags(fields)
     declared = Declared(
         length=None,
         content_type=fields.get("content-type", "")[:255],
@@ -187,13 +198,33 @@ async def post_object(request: S3Request, form: Form) -> Reply:
         facts=metadata.facts_of(stored_headers),
         properties=metadata.change_of(found, stored_headers, tagging),
     )
-    uploads, caller, tap = request.services.uploads, request.caller, LengthTap(policy)
-    placed = await receive(
-        lambda: uploads.open(caller, key.path, declared, NO_CONDITIONS, BY_KEY, [tap]),
+    checksum = tap_of(fields, request.payload)
+    taps: list[Tap] = [LengthTap(policy), *([checksum] if checksum else [])]
+    try:
+        placed = await _receive(request, form, key, declared, taps)
+    except DigestMismatch as error:
+        raise digest_fault(error, request) from error
+    return _answer(request, fields, placed.node)
+
+
+def _tags(fields: Mapping[str, str]) -> str:
+    """``tagging`` is a document in forms."""
+    text = fields.get("tagging")
+    if not text:
+        return ""
+    try:
+        return tags_in(parse(text.encode("utf-8", "surrogateescape")), MAX_OBJECT_TAGS)
+    except BadRequest as error:
+        raise malformed_xml(error.message) from None
+
+
+async def _receive(request: S3Request, form: Form, key: Key, declared: Declared, taps: Sequence[Tap]) -> Placed:
+    uploads, caller = request.services.uploads, request.caller
+    return await receive(
+        lambda: uploads.open(caller, key.path, declared, NO_CONDITIONS, BY_KEY, taps),
         form.file,
         request.settings.uploads,
     )
-    return _answer(request, fields, placed.node)
 
 
 def _answer(request: S3Request, fields: Mapping[str, str], node: Node) -> Reply:

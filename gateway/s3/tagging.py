@@ -12,6 +12,7 @@ from gateway.s3.answers import child_text, document, element, local, read_xml
 from gateway.s3.errors import S3Fault, malformed_xml
 from gateway.s3.request import S3Request
 from gateway.s3.sigv4 import parse_query
+from gateway.wire.markup import Element
 
 MAX_OBJECT_TAGS, MAX_BUCKET_TAGS = 10, 50
 
@@ -43,7 +44,11 @@ def _quoted(text: str) -> str:
 
 
 async def _read_tags(request: S3Request, most: int) -> str:
-    root = await read_xml(request, "Tagging")
+    return tags_in(await read_xml(request, "Tagging"), most)
+
+
+def tags_in(root: Element, most: int) -> str:
+    """The tags of a Tagging element, checked, as they are stored. Raises S3Fault MalformedXML, InvalidTag."""
     sets = [one for one in root.children if local(one) == "TagSet"]
     if len(sets) != 1:
         raise malformed_xml()
