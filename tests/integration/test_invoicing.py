@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from gateway import config
-from gateway.daemon import open_deployment
 from gateway.domain import invoice_records
 from gateway.domain.errors import ActRefused, BackendUnavailable, NotFound
 from gateway.domain.invoice import InvoiceDocument, place_of
@@ -443,21 +440,6 @@ def gapless(space: Space) -> list[InvoiceRecord]:
     assert [place_of(one.number)[1] for one in found] == list(range(1, len(found) + 1))
     assert len({(one.contract, one.key) for one in found}) == len(found)
     return found
-
-
-def test_two_operators_who_close_at_once_leave_no_gap_and_nothing_twice(space: Space) -> None:
-    names = [f"c{number}" for number in range(6)]
-    for name in names:
-        begin(space, name, START)
-    on(space, JULY)
-    with open_deployment(config.load(space.deployment.config.file, {}), clock=space.clock) as other:
-        sides = [space.services, other.services, space.services, other.services]
-        threads = [threading.Thread(target=lambda s=s: list(s.billing.closing.close(JUNE, ANN))) for s in sides]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(gapless(space)) == 3 * len(names)
 
 
 def test_a_close_that_fails_half_way_leaves_no_gap(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
