@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,15 +33,9 @@ FULL = frozenset(
         "XMinioStorageQuotaExceeded",
     }
 )
-_FULL_WORDS = (
-    "no space left",
-    "no free volume",
-    "no writable volume",
-    "volume growth",
-    "insufficient storage",
-    "quota",
-)
-"""Stores without a code for it (SeaweedFS: InternalError) say it in the message."""
+_FULL_WORDS = ("no space left", "no free volume", "no writable volume", "insufficient storage", "quota")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_DOWN = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ def parse_settings(settings: Mapping[str, Any], data_dir: Path) -> S3Settings:
         secret = fields.take("secret_key_file", lambda value: _line_of(data_dir / Path(text(value)).expanduser()))
     prefix = fields.take("prefix", text, "").strip("/")
     found = S3Settings(
-        bucket=fields.take("bucket", text, fix="bucket: my-gateway"),
+        bucket=fields.take("bucket", _bucket, fix="bucket: my-gateway"),
         prefix=prefix + "/" if prefix else "",
         endpoint=fields.take("endpoint", _url, None),
         region=fields.take("region", text, "us-east-1"),
@@ -91,6 +87,12 @@ def parse_settings(settings: Mapping[str, Any], data_dir: Path) -> S3Settings:
     if (found.access_key is None) != (found.secret_key is None):
         raise ValueError("access_key: give access_key and secret_key both, or none to let boto3 look for them")
     return found
+
+
+def _bucket(value: object) -> str:
+    if not isinstance(value, str) or not _BUCKET.fullmatch(value):
+        raise ValueError(f"{value!r} is no bucket: 3 to 63 of a-z, 0-9, '.' and '-'")
+    return value
 
 
 def _url(value: object) -> str:
@@ -152,7 +154,8 @@ class Connection:
             yield
         except ClientError as error:
             trouble = _trouble(error, doing)
-            if isinstance(trouble, BackendUnavailable) and status_of(error) >= 500:
+            # a full store answers 500 to writes and goes on reading: that is no reason to ask it nothing more
+            if isinstance(trouble, BackendUnavailable) and status_of(error) in _DOWN:
                 self.breaker.failed()
             else:
                 self.breaker.succeeded()
@@ -163,6 +166,35 @@ class Connection:
             self.breaker.failed()
             raise BackendUnavailable(f"the storage cannot {doing}") from error
         self.breaker.succeeded()
+
+    @contextmanager
+    def writing(self, doing: str, *, patient: bool = False) -> Iterator[Any]:
+        """A request that brings bytes. StorageFull also for a store that has no word for it."""
+        try:
+            with self.request(doing, patient=patient) as client:
+                yield client
+        except BackendUnavailable as error:
+            if status_of(error.__cause__) == 500 and self._takes_no_bytes():
+                raise StorageFull("the storage is full") from error
+            raise
+
+    def _takes_no_bytes(self) -> bool:
+        """Whether the store answers what it is asked and refuses a single byte: SeaweedFS has no word for being full
+        (volumes, disk, or a bucket's quota) and answers InternalError to each write."""
+        place = {"Bucket": self.settings.bucket, "Key": f"{self.settings.prefix}check/{secrets.token_hex(8)}"}
+        try:
+            with self.request("be listed") as client:
+                client.list_objects_v2(Bucket=self.settings.bucket, MaxKeys=1)
+        except BackendUnavailable:
+            return False
+        try:
+            with self.request("be written") as client:
+                client.put_object(**place, Body=b"x")
+        except (BackendUnavailable, StorageFull) as error:
+            return status_of(error.__cause__) in (500, 507)
+        with suppress(BackendUnavailable), self.request("delete") as client:
+            client.delete_object(**place)
+        return False
 
     def close(self) -> None:
         with self._lock:
@@ -225,13 +257,23 @@ def _make_client(settings: S3Settings, patient: bool) -> Any:
         )
 
 
+def whole(answer: Any, *needed: str) -> Any:
+    """The answer, if it has what every whole one has. An answer whose head was cut off passes for one with fewer
+    headers and no body: an empty listing, a blob without length. BackendUnavailable."""
+    if any(name not in answer for name in needed):
+        raise BackendUnavailable("the storage's answer was cut off")
+    return answer
+
+
 def code_of(error: Any) -> str:
     """The code of a ClientError; an answer without a body (HEAD) has its status as code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def status_of(error: Any) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    """0 for an error that is no answer."""
+    answer = getattr(error, "response", None) or {}
+    return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _trouble(error: Any, doing: str) -> StorageFull | BackendUnavailable | None:

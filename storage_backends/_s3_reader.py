@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.domain.errors import BackendUnavailable, DamagedBlob, NotFound
-from storage_backends._s3_connection import MISSING, Connection, code_of, status_of
+from storage_backends._s3_connection import MISSING, Connection, code_of, status_of, whole
 from storage_backends._s3_digest import EtagDigest
 from storage_backends._s3_writer import FIRST_PART, MD5
 
@@ -27,6 +27,7 @@ class S3Reader(io.RawIOBase):
         self._place = {"Bucket": connection.settings.bucket, "Key": object_key}
         self._at = start
         self._end = start
+        self._total = 0
         self._body: Any = None
         self._etag: str | None = None
         self._digest: EtagDigest | None = None
@@ -46,10 +47,10 @@ class S3Reader(io.RawIOBase):
                 _close(answer["Body"])
                 raise BackendUnavailable("the storage gave another range than it was asked for")
         else:
-            answer = self._get({})
+            answer = whole(self._get({}), "ContentLength", "ETag", "LastModified", "Body")
             first, last, total = 0, answer["ContentLength"] - 1, answer["ContentLength"]
-        self._end = last + 1
-        self._body, self._etag = answer["Body"], answer["ETag"]
+        self._end, self._total = last + 1, total
+        self._body, self._etag = answer["Body"], answer.get("ETag")
         if first == 0 and last + 1 == total:
             self._expect(answer)
 
@@ -120,7 +121,7 @@ class S3Reader(io.RawIOBase):
                 if self._connection.breaker.is_open:
                     raise
                 continue
-            if answer is None or _range_of(answer)[0] != self._at:
+            if answer is None or _range_of(answer) != (self._at, self._end - 1, self._total):
                 raise BackendUnavailable("the storage gave another range than it was asked for")
             self._body = answer["Body"]
             return

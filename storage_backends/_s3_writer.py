@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.blobstore import BlobInfo
 from gateway.domain.errors import BackendUnavailable, KuradoError, NotFound
-from storage_backends._s3_connection import MISSING, Connection, code_of
+from storage_backends._s3_connection import MISSING, Connection, code_of, whole
 from storage_backends._s3_digest import etag_of_parts, part_sizes
 
 TYPE = "application/octet-stream"
@@ -83,7 +83,7 @@ class S3Writer:
     def _put(self) -> None:
         body = bytes(self._buffer)
         digest = hashlib.md5(body, usedforsecurity=False)
-        with self._connection.request("take a blob") as client:
+        with self._connection.writing("take a blob") as client:
             answer = client.put_object(
                 **self._place,
                 Body=body,
@@ -97,13 +97,13 @@ class S3Writer:
 
     def _send_part(self) -> None:
         if self._upload is None:
-            with self._connection.request("begin a blob") as client:
+            with self._connection.writing("begin a blob") as client:
                 metadata = {FIRST_PART: str(self._connection.settings.part_size)}
                 answer = client.create_multipart_upload(**self._place, ContentType=TYPE, Metadata=metadata)
-            self._upload = answer["UploadId"]
+            self._upload = whole(answer, "UploadId")["UploadId"]
         body = bytes(self._buffer)
         digest = hashlib.md5(body, usedforsecurity=False)
-        with self._connection.request("take a part") as client, _lost_upload(client):
+        with self._connection.writing("take a part") as client, _lost_upload(client):
             answer = client.upload_part(
                 **self._place,
                 UploadId=self._upload,
@@ -122,7 +122,7 @@ class S3Writer:
         named = [{"PartNumber": number, "ETag": etag} for number, (etag, _) in enumerate(self._parts, 1)]
         expected = etag_of_parts([digest for _, digest in self._parts])
         try:
-            with self._connection.request("complete a blob", patient=True) as client, _lost_upload(client):
+            with self._connection.writing("complete a blob", patient=True) as client, _lost_upload(client):
                 answer = client.complete_multipart_upload(
                     **self._place, UploadId=self._upload, MultipartUpload={"Parts": named}
                 )

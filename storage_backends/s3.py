@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, check_key
 from gateway.domain.errors import BackendUnavailable, KuradoError, NotFound
-from storage_backends._s3_connection import MISSING, Connection, S3Settings, code_of, parse_settings
+from storage_backends._s3_connection import MISSING, Connection, S3Settings, code_of, parse_settings, whole
 from storage_backends._s3_reader import S3Reader
 from storage_backends._s3_writer import TYPE, S3Writer
 
@@ -71,7 +71,7 @@ class S3Store:
                 page = client.list_objects_v2(
                     Bucket=self.settings.bucket, Prefix=self._blobs + prefix.replace("/", "!"), **token
                 )
-            for found in page.get("Contents", []):
+            for found in whole(page, "IsTruncated", "Name").get("Contents", []):
                 key = found["Key"].removeprefix(self._blobs).replace("!", "/")
                 yield BlobInfo(key, found["Size"], _ms(found["LastModified"]))
             if not page.get("IsTruncated"):
@@ -81,7 +81,7 @@ class S3Store:
     def check(self) -> None:
         place = {"Bucket": self.settings.bucket, "Key": f"{self.settings.prefix}check/{secrets.token_hex(8)}"}
         try:
-            with self._connection.request("be written") as client:
+            with self._connection.writing("be written") as client:
                 client.put_object(**place, Body=bytes(16), ContentType=TYPE)
         finally:
             with suppress(KuradoError), self._connection.request("delete") as client:
@@ -120,6 +120,7 @@ class S3Store:
         if found is None:
             self._see_bucket()
             raise NotFound(f"no blob {key}")
+        whole(found, "ContentLength", "ETag", "LastModified")
         return BlobInfo(key, found["ContentLength"], _ms(found["LastModified"])), found["ETag"].strip('"')
 
     def _see_bucket(self) -> None:
@@ -139,6 +140,7 @@ class S3Store:
         while True:
             with self._connection.request("be listed") as client:
                 page = client.list_multipart_uploads(Bucket=self.settings.bucket, Prefix=prefix, **marker)
+            whole(page, "IsTruncated", "Bucket")
             yield from (upload for upload in page.get("Uploads", []) if upload["Key"].startswith(prefix))
             if not page.get("IsTruncated"):
                 return

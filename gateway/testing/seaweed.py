@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -36,6 +37,7 @@ _PORTS = (
     "filer.port.grpc",
     "s3.port.grpc",
 )
+_ROLES = ("master", "filer")
 _VARIABLE = "KURADO_TEST_S3_"
 
 
@@ -74,6 +76,8 @@ class Seaweed:
         self._ports = self._ports or {name: free_port() for name in _PORTS}
         for name in ("data", "logs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+        # what the master remembers of its elections makes it wait 20 s for other masters; the rest it learns anew
+        shutil.rmtree(self.folder / "data" / f"m{self._ports['master.port']}", ignore_errors=True)
         (self.folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
         with (self.folder / "weed.out").open("ab") as out:
             self.process = subprocess.Popen(
@@ -112,6 +116,35 @@ class Seaweed:
     def resume(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+
+    def shell(self, *commands: str) -> str:
+        """Runs commands of ``weed shell``; returns what it said."""
+        program = find_program("weed")
+        assert program is not None
+        where = {name: f"127.0.0.1:{self._ports[f'{name}.port']}.{self._ports[f'{name}.port.grpc']}" for name in _ROLES}
+        done = subprocess.run(
+            [program, f"-logdir={self.folder / 'logs'}", "shell", *(f"-{name}={at}" for name, at in where.items())],
+            input="\n".join(["lock", *commands, "unlock", ""]),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout + done.stderr
+
+    def fill(self, bucket: str) -> None:
+        """Makes it take no more bytes in a bucket, as when it is full; there must be a few MB in it."""
+        self.shell(f"s3.bucket.quota -name={bucket} -op=set -sizeMB=1")
+        end = time.monotonic() + 30
+        while f"changing bucket {bucket} to read only" not in self._enforce() and time.monotonic() < end:
+            time.sleep(0.3)  # it learns the sizes of its volumes from time to time
+
+    def _enforce(self) -> str:
+        return self.shell("s3.bucket.quota.enforce -apply")
+
+    def make_room(self, bucket: str) -> None:
+        """The end of ``fill``."""
+        self.shell(f"s3.bucket.quota -name={bucket} -op=set -sizeMB=100000", "s3.bucket.quota.enforce -apply")
 
     def log(self) -> str:
         return (self.folder / "weed.out").read_text(errors="replace")

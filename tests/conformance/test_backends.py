@@ -45,7 +45,7 @@ def nested(backend: str, inner: Maker) -> Maker:
 
 
 OF = {"of": {"backend": "memory"}}
-LEAST: dict[str, dict[str, Any]] = {"s3": {"bucket": "b"}, "retrying": OF, "limited": OF, "sealed": OF}
+LEAST: dict[str, dict[str, Any]] = {"s3": {"bucket": "bucket"}, "retrying": OF, "limited": OF, "sealed": OF}
 """Settings that a backend cannot do without."""
 
 MAKERS: dict[str, list[Maker]] = {

@@ -172,7 +172,7 @@ def test_places_that_cannot_be_the_target_change_nothing(tmp_path: Path) -> None
     where = {"backend": "local", "path": str(tmp_path / "replica")}
     gone = {
         "backend": "s3",
-        "bucket": "b",
+        "bucket": "bucket",
         "endpoint": "http://127.0.0.1:9",
         "access_key": "a",
         "secret_key": "s",
