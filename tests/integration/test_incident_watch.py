@@ -237,6 +237,22 @@ def test_the_notice_of_an_outage_warns_at_30_and_45_minutes_and_is_missed_after_
     assert key not in alarms(space)
 
 
+def test_the_status_site_gives_both_notices_as_soon_as_it_is_written(space: Space) -> None:
+    incidents, services = space.services.incidents, space.services
+    name = incidents.open(ANN, Finding(IncidentKind.OUTAGE, "all")).id
+    services.board.run()
+    assert not services.deadlines.notices()
+    space.clock.forward(2 * 3600)
+    incidents.recover(ANN, name)
+    assert [one.due.what for one in services.deadlines.notices()] == ["recovery"]
+    services.board.run()
+    assert not services.deadlines.notices()
+    assert [(one.what, one.channel) for one in incidents.get(name).notices] == [
+        ("occurrence", "status_site"),
+        ("recovery", "status_site"),
+    ]
+
+
 def test_a_recovery_notice_is_due_after_a_long_stop_and_none_after_a_short_one(space: Space) -> None:
     incidents, due = space.services.incidents, space.services.deadlines.notices
     short = incidents.open(ANN, Finding(IncidentKind.OUTAGE, "short")).id
