@@ -36,6 +36,7 @@ from gateway.service.backups import Backups
 from gateway.service.billing import open_billing
 from gateway.service.breakglass import BreakGlassService
 from gateway.service.claims import Claims
+from gateway.service.composed import Composed, composed
 from gateway.service.contracts import contract_services
 from gateway.service.deadlines import Deadlines
 from gateway.service.directory import Directory
@@ -82,7 +83,7 @@ class Deployment:
 
     config: Config
     db: Database
-    store: BlobStore
+    store: Composed
     host: pluginhost.PluginHost
     services: Services
     boot_id: str
@@ -140,9 +141,10 @@ def open_deployment(
         config.data_dir.mkdir(parents=True, exist_ok=True)
         db = open_database(config.database, durability=config.durability, clock=clock)
         closing.callback(db.close)
-        store = open_storage(config)
-        closing.callback(store.close)
-        follow_route(config, store, db)
+        storage = open_storage(config)
+        closing.callback(storage.close)
+        follow_route(config, storage, db)
+        store = composed(storage, db, clock)
         later = _Later()
         host = pluginhost.load(config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later))
         closing.callback(host.close)
@@ -158,7 +160,7 @@ def open_deployment(
 def _services(
     config: Config,
     db: Database,
-    store: BlobStore,
+    store: Composed,
     host: pluginhost.PluginHost,
     clock: Callable[[], int],
     boot_id: str,
@@ -198,7 +200,7 @@ def _services(
         db, clock, ids, policies, usage, standings, host.exporters, lambda: host.implements("on_traffic")
     )
     health.add("billing", billing.waiting.health)
-    health.add("storage.route", lambda: route_fact(config, store))
+    health.add("storage.route", lambda: route_fact(config, store.inner))
     contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
     return Services(
         db=db,
@@ -241,7 +243,7 @@ def _services(
         watch=Watch(db, clock, health, incidents, watching, lambda: standings.now().windows),
         deadlines=Deadlines(db, clock, incidents, claims, standings.values_of),
         backups=Backups(db, clock, attests, incidents, standings, backups_of),
-        migration=Migration(db, store, space.damages, clock),
+        migration=Migration(db, store.inner, space.damages, clock),
         erasures=Erasures(db, store, lambda: [one.name for one in host.subscribers()]),
     )
 

@@ -69,9 +69,11 @@ class FileBody:
 @dataclass(slots=True)
 class Reply:
     """An answer. The gate adds Date, Content-Length (or chunked for an iterator), X-Request-Id and
-    X-Content-Type-Options; ``close`` ends the connection after it."""
+    X-Content-Type-Options; ``close`` ends the connection after it; ``is_live``: the blocks of an iterator go out as
+    they come, and are not gathered first."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | AsyncIterator[bytes] | FileBody = b""
     close: bool = False
+    is_live: bool = False

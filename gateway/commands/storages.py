@@ -32,7 +32,7 @@ def storage() -> None:
 @click.pass_obj
 def list_(app: Application, as_json: bool) -> None:
     """List the storages of gateway.yaml, and which of them is written to."""
-    config, store = app.config, app.deployment.store
+    config, store = app.config, app.deployment.store.inner
     route = store.route if isinstance(store, Switching) else Route(config.storage.label)
     named = config.storages or {config.storage.label: config.storage}
     rows = [

@@ -19,6 +19,7 @@ XML_TYPE = "application/xml; charset=utf-8"
 STATUS: Mapping[type[e.KuradoError], int] = {
     e.NotFound: 404,
     e.NoBucket: 404,
+    e.NoUpload: 404,
     e.ParentMissing: 409,
     e.AlreadyExists: 405,
     e.NotEmpty: 409,

@@ -9,6 +9,7 @@ from gateway.db.repositories.events import Events
 from gateway.db.repositories.leases import Leases
 from gateway.db.repositories.locks import Locks
 from gateway.db.repositories.nodes import Nodes
+from gateway.db.repositories.parts import Parts
 from gateway.db.repositories.policies import Policies
 from gateway.db.repositories.refusals import Refusals
 from gateway.db.repositories.system import Systems
@@ -18,6 +19,7 @@ from gateway.db.repositories.users import Users
 from gateway.db.session import Session
 from gateway.db.usage import UsageRepository as Usages
 from gateway.service.archive import ArchiveRepository
+from gateway.service.partrows import MultipartRepository
 from gateway.service.unit_of_work import (
     ActRepository,
     BlobRepository,
@@ -56,3 +58,4 @@ class Transaction:
         self.documents: DocumentRepository = Documents(session)
         self.takedowns: TakedownRepository = Takedowns(session)
         self.archive: ArchiveRepository = Archive(session)
+        self.multipart: MultipartRepository = Parts(session)

@@ -49,6 +49,12 @@ class NoBucket(NotFound):
     code = "no-such-bucket"
 
 
+class NoUpload(NotFound):
+    """No pending upload by parts of that id."""
+
+    code = "no-such-upload"
+
+
 class ParentMissing(KuradoError):
     """An intermediate collection does not exist (RFC 4918 section 9.3.1, 409)."""
 

@@ -95,7 +95,8 @@ class Sender:
 
     async def _send_generated(self, reply: Reply, body: AsyncIterator[bytes], request_id: str) -> None:
         try:
-            gathered, ended = await _gather(body)
+            enough = 1 if reply.is_live else GATHERED
+            gathered, ended = await _gather(body, enough)
             if ended:
                 self._write(self._head(reply, request_id, len(gathered)) + gathered)
                 self._on_bytes(len(gathered))
@@ -104,7 +105,7 @@ class Sender:
             self._on_bytes(len(gathered))
             while not ended:
                 await self._connection.drain()
-                gathered, ended = await _gather(body)
+                gathered, ended = await _gather(body, enough)
                 if gathered:
                     self._write(self._chunk(gathered))
                     self._on_bytes(len(gathered))
@@ -180,13 +181,13 @@ def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-async def _gather(body: AsyncIterator[bytes]) -> tuple[bytes, bool]:
-    """The next ``GATHERED`` bytes or more, and whether that was all."""
+async def _gather(body: AsyncIterator[bytes], enough: int) -> tuple[bytes, bool]:
+    """The next ``enough`` bytes or more, and whether that was all."""
     parts, size = [], 0
     async for part in body:
         parts.append(part)
         size += len(part)
-        if size >= GATHERED:
+        if size >= enough:
             return b"".join(parts), False
     return b"".join(parts), True
 

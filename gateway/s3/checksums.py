@@ -119,7 +119,7 @@ class ChecksumTap:
     come. ``computed`` is the checksum then."""
 
     def __init__(self, algorithm: str, headers: Fields, payload: Payload) -> None:
-        self._algorithm = algorithm
+        self.algorithm = algorithm
         self._header = PREFIX + algorithm.lower()
         self._declared = headers.get(self._header)
         self._payload = payload
@@ -139,9 +139,9 @@ class ChecksumTap:
         self._check_form(declared)
         if declared != value:
             raise DigestMismatch(
-                f"The {self._algorithm} you specified did not match the calculated checksum.", self._algorithm
+                f"The {self.algorithm} you specified did not match the calculated checksum.", self.algorithm
             )
-        self.computed = Checksum(self._algorithm, value)
+        self.computed = Checksum(self.algorithm, value)
         return fact_of(self.computed)
 
     def _check_form(self, value: str) -> None:

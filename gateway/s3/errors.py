@@ -14,6 +14,7 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 TABLE: Mapping[type[e.KuradoError], tuple[int, str]] = {
     e.NotFound: (404, "NoSuchKey"),
     e.NoBucket: (404, "NoSuchBucket"),
+    e.NoUpload: (404, "NoSuchUpload"),
     e.ParentMissing: (500, "InternalError"),  # S3 implies parents
     e.AlreadyExists: (409, "BucketAlreadyOwnedByYou"),
     e.NotEmpty: (409, "BucketNotEmpty"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.domain.errors import DigestMismatch, TooLarge
+from gateway.domain.multipart import MAX_PARTS, PARTS_FACT, sizes_from_text
 from gateway.domain.node import Node, Version
 from gateway.domain.upload import Declared
 from gateway.exchange import FileBody, Headers, Reply
@@ -12,7 +13,7 @@ from gateway.s3 import metadata
 from gateway.s3.buckets import refuse_acl
 from gateway.s3.checksums import checksum_of, tap_of
 from gateway.s3.conditions import NotModified, check_read, of_write
-from gateway.s3.errors import S3Fault, not_implemented
+from gateway.s3.errors import S3Fault, invalid, not_implemented
 from gateway.s3.payload import digests
 from gateway.s3.request import S3Request
 from gateway.s3.tagging import parse_tagging_header
@@ -141,6 +142,8 @@ async def get_object(request: S3Request) -> Reply:
     if node.version is None:
         return Reply(200, headers)
     content = await _content(request, node)
+    if "partNumber" in request.query:
+        return part_reply(request, headers, node.version, content)
     return _ranged(request, headers, node.version, content)
 
 
@@ -182,6 +185,25 @@ def _ranged(request: S3Request, headers: Mapping[str, str], version: Version, co
     start, length = ranges[0]
     partial = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
     return Reply(206, partial, FileBody([(b"", start, length)], content.open, content.local))
+
+
+def part_reply(request: S3Request, headers: Mapping[str, str], version: Version, content: Content) -> Reply:
+    """One part of an object, as it was uploaded; an object that came whole is its own part 1."""
+    if request.header("Range"):
+        raise S3Fault(400, "InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    text = request.query["partNumber"]
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    if not 1 <= number <= MAX_PARTS:
+        raise invalid(f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", "partNumber", text)
+    sizes = sizes_from_text(version.facts.get(PARTS_FACT, "")) or [content.size]
+    if number > len(sizes):
+        raise S3Fault(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+    start, length = sum(sizes[: number - 1]), sizes[number - 1]
+    shown = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
+    if PARTS_FACT in version.facts:
+        shown["x-amz-mp-parts-count"] = str(len(sizes))
+    body = FileBody([(b"", start, length)], content.open, content.local)
+    return Reply(206 if length else 200, shown if length else headers, body)
 
 
 async def delete_object(request: S3Request) -> Reply:

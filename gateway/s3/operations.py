@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.exchange import Reply
-from gateway.s3 import buckets, copying, cors, deleting, listing, objects, tagging
+from gateway.s3 import buckets, completing, copying, cors, deleting, listing, multipart, objects, tagging, uploadlist
 from gateway.s3.errors import S3Fault, not_implemented
 from gateway.s3.request import S3Request
 
@@ -56,6 +56,13 @@ TABLE: Mapping[tuple[About, str, str], Operation] = {
     (About.OBJECT, "HEAD", ""): _read("HeadObject", objects.get_object),
     (About.OBJECT, "DELETE", ""): _write("DeleteObject", objects.delete_object),
     (About.OBJECT, "PUT", "copy"): _write("CopyObject", copying.copy_object),
+    (About.BUCKET, "GET", "uploads"): _list("ListMultipartUploads", uploadlist.list_multipart_uploads),
+    (About.OBJECT, "POST", "uploads"): _write("CreateMultipartUpload", multipart.create_multipart_upload),
+    (About.OBJECT, "PUT", "uploadId"): _write("UploadPart", multipart.upload_part),
+    (About.OBJECT, "PUT", "uploadId-copy"): _write("UploadPartCopy", multipart.upload_part_copy),
+    (About.OBJECT, "GET", "uploadId"): _list("ListParts", multipart.list_parts),
+    (About.OBJECT, "DELETE", "uploadId"): _write("AbortMultipartUpload", multipart.abort_multipart_upload),
+    (About.OBJECT, "POST", "uploadId"): _write("CompleteMultipartUpload", completing.complete_multipart_upload),
     (About.BUCKET, "POST", "delete"): _write("DeleteObjects", deleting.delete_objects),
     (About.OBJECT, "GET", "tagging"): _read("GetObjectTagging", tagging.get_object_tagging),
     (About.OBJECT, "PUT", "tagging"): _write("PutObjectTagging", tagging.put_object_tagging),

@@ -94,16 +94,18 @@ class Fsck:
         )
 
     def _reservations(self, repair: bool) -> Iterator[Finding]:
-        """Reserved bytes while no process lives that could have reserved them."""
+        """Bytes reserved beyond those of pending parts while no process lives that could have reserved them."""
         now = self._clock()
 
-        def idle(tx: Tx) -> list[Tenant]:
-            return [] if tx.leases.live(now) else [tenant for tenant in tx.tenants.all() if tenant.reserved_bytes]
+        def idle(tx: Tx) -> list[tuple[Tenant, int]]:
+            found = [] if tx.leases.live(now) else [tenant for tenant in tx.tenants.all() if tenant.reserved_bytes]
+            extra = [(tenant, tenant.reserved_bytes - tx.multipart.reserved(tenant.id)) for tenant in found]
+            return [(tenant, size) for tenant, size in extra if size]
 
-        for tenant in self._db.read(idle):
+        for tenant, size in self._db.read(idle):
             if repair:
                 self._db.write(lambda tx: _unreserve(tx, tenant.id, now)).result()  # noqa: B023
-            text = f"{tenant.reserved_bytes} bytes reserved, and nothing is being uploaded"
+            text = f"{size} bytes reserved, and nothing is being uploaded"
             yield Finding("reservation", tenant.name, text, repair)
 
     # -- left behind --------------------------------------------------------------------------------------------------
@@ -172,4 +174,4 @@ def _wrong_usage(tx: Tx, tenant_id: int) -> tuple[tuple[int, int], tuple[int, in
 def _unreserve(tx: Tx, tenant_id: int, now: int) -> None:
     tenant = tx.tenants.by_id(tenant_id)
     if tenant is not None and not tx.leases.live(now):
-        tx.tenants.set_usage(tenant_id, tenant.used_bytes, tenant.used_files, 0)
+        tx.tenants.set_usage(tenant_id, tenant.used_bytes, tenant.used_files, tx.multipart.reserved(tenant_id))

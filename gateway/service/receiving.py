@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.exchange import Body
-from gateway.service.results import Placed
-from gateway.service.uploads import Upload
+from gateway.service.incoming import Incoming
 
+T = TypeVar("T")
 _FEED = 1024 * 1024  # one hop to a thread for each MiB, not for each packet
 
 
-async def receive(open_upload: Callable[[], Upload], body: Body, executor: Executor) -> Placed:
-    """Admits an upload, feeds it the body and commits it; raises what ``Uploads.open``, ``feed`` and ``finish`` do,
+async def receive(open_upload: Callable[[], Incoming[T]], body: Body, executor: Executor) -> T:
+    """Admits an upload, feeds it the body and commits it; raises what ``open_upload``, ``feed`` and ``finish`` do,
     and IncompleteBody when the line is cut. At most two blocks of a MiB are in memory: while one is written and
     inspected, the next is received.
     """
@@ -54,6 +54,6 @@ async def receive(open_upload: Callable[[], Upload], body: Body, executor: Execu
         raise
 
 
-def _end(upload: Upload, rest: bytes) -> Placed:
+def _end(upload: Incoming[T], rest: bytes) -> T:
     upload.feed(rest)
     return upload.finish()

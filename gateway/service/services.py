@@ -14,6 +14,7 @@ from gateway.service.damages import Damages
 from gateway.service.files import Files
 from gateway.service.holds import Holds
 from gateway.service.locks import Locks
+from gateway.service.multipart import Multipart
 from gateway.service.objects import Objects
 from gateway.service.refusals import Refusals
 from gateway.service.settling import Settling
@@ -69,6 +70,7 @@ class SpaceServices:
     buckets: Buckets
     objects: Objects
     damages: Damages
+    multipart: Multipart
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,10 @@ class Services:
         return self.space.objects
 
     @property
+    def multipart(self) -> Multipart:
+        return self.space.multipart
+
+    @property
     def damages(self) -> Damages:
         return self.space.damages
 
@@ -176,4 +182,5 @@ def space_services(
         buckets=Buckets(db, host, settling, ids, trees),
         objects=Objects(db, host, settling, ids, trees),
         damages=damages,
+        multipart=Multipart(uploads),
     )

@@ -22,6 +22,7 @@ from gateway.domain.node import Node, Version, VersionState
 from gateway.domain.tenant import Limits, Role, Tenant, TenantState, User
 from gateway.hooks import UsageLedger
 from gateway.service.archive import ArchiveRepository
+from gateway.service.partrows import MultipartRepository
 
 T = TypeVar("T")
 
@@ -142,6 +143,9 @@ class TenantRepository(Protocol):
     def unreserve(self, tenant_id: int, upload_id: int) -> int:
         """Gives back all that the upload reserved; returns how much it was."""
 
+    def unreserve_all(self, tenant_id: int, upload_ids: Sequence[int]) -> int:
+        """The same for many; returns how much it was in all."""
+
     def drop_reservations(self, boot_ids: Sequence[str]) -> int:
         """Gives back what lapsed processes had reserved; returns how many rows."""
 
@@ -244,7 +248,7 @@ class NodeRepository(Protocol):
         """Files whose current version is held or marked, for rescans, by id."""
 
     def referenced(self, blob_id: str) -> bool:
-        """Whether any version (current or kept) uses the blob."""
+        """Whether anything uses the blob: a version (current or kept), a pending part, a composed blob."""
 
     def digests(self, blob_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Of those blobs that a version names: size and SHA-256 ("" where it is not known)."""
@@ -490,6 +494,7 @@ class Tx(Protocol):
     documents: DocumentRepository
     takedowns: TakedownRepository
     archive: ArchiveRepository
+    multipart: MultipartRepository
 
 
 class Database(Protocol):

@@ -226,6 +226,7 @@ def test_uploads_that_wait_on_another_disk_are_copied(tmp_path: Path) -> None:
     with open_two(tmp_path, memory={"backend": "memory"}) as space:
         space.services.migration.begin("memory")
         space.put("file", b"bytes")
-        assert isinstance(space.services.store, Switching)
-        assert len(list(space.services.store.stores["memory"].list())) == 1
+        store = space.deployment.store.inner
+        assert isinstance(store, Switching)
+        assert len(list(store.stores["memory"].list())) == 1
         assert space.read("file") == b"bytes"

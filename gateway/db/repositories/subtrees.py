@@ -70,6 +70,15 @@ _CURRENT_BYTES = "SELECT COALESCE(SUM(v.size), 0) FROM nodes n JOIN versions v O
 _BLOBS = """
 SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id > ? GROUP BY blob_id ORDER BY blob_id LIMIT ?"""
 
+_REFERENCED = """
+SELECT 1 FROM versions WHERE blob_id = ? UNION ALL SELECT 1 FROM segments WHERE blob_id = ?
+UNION ALL SELECT 1 FROM multipart_parts WHERE blob_id = ? LIMIT 1"""
+
+_DIGESTS = """
+SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id {0} GROUP BY blob_id
+UNION ALL SELECT blob_id, size, sha256 FROM segments WHERE blob_id {0}
+UNION ALL SELECT blob_id, size, sha256 FROM multipart_parts WHERE blob_id {0}"""
+
 
 class Subtrees:
     def __init__(self, session: Session) -> None:
@@ -118,11 +127,12 @@ class Subtrees:
         return [node_from_row(row) for row in self._s.rows(_HELD, after_id, limit)]
 
     def referenced(self, blob_id: str) -> bool:
-        return self._s.row("SELECT 1 FROM versions WHERE blob_id = ? LIMIT 1", blob_id) is not None
+        return self._s.row(_REFERENCED, blob_id, blob_id, blob_id) is not None
 
     def digests(self, blob_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
-        sql = f"SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id {self._s.in_list} GROUP BY blob_id"
-        return {row[0]: (int(row[1]), str(row[2])) for row in self._s.rows(sql, self._s.array(blob_ids))}
+        ids = self._s.array(blob_ids)
+        rows = self._s.rows(_DIGESTS.format(self._s.in_list), ids, ids, ids)
+        return {row[0]: (int(row[1]), str(row[2])) for row in rows}
 
     def totals(self, tenant_id: int) -> tuple[int, int]:
         size, files = self._s.rows(_TOTALS, tenant_id)[0]

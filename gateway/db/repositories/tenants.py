@@ -101,6 +101,13 @@ class Tenants:
         self._give_back(tenant_id, given_back)
         return int(given_back)
 
+    def unreserve_all(self, tenant_id: int, upload_ids: Sequence[int]) -> int:
+        sql = f"DELETE FROM reservations WHERE tenant_id = ? AND upload_id {self._s.in_list} RETURNING bytes"
+        given_back = sum(row[0] for row in self._s.rows(sql, tenant_id, self._s.array(upload_ids)))
+        if given_back:
+            self._give_back(tenant_id, given_back)
+        return int(given_back)
+
     def drop_reservations(self, boot_ids: Sequence[str]) -> int:
         if not boot_ids:
             return 0

@@ -1,0 +1,181 @@
+"""The store as the services see it: blobs, and blobs that are composed of others (uploads by parts).
+
+Which segments a composed blob has stands in the database; the store below knows segments only, by their own keys.
+Whoever writes a composed blob anew (a restore, the replica that mends) makes it an ordinary one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from gateway.blobstore import Adopting, BlobInfo, BlobStore, BlobWriter, Forgetting, LocalPaths, Unfinished, owner_of
+from gateway.domain.errors import DamagedBlob
+from gateway.domain.multipart import Segment, is_composed
+from gateway.service.unit_of_work import Database, Released, Tx
+
+_BUFFER = 128 * 1024
+
+
+def composed(inner: BlobStore, db: Database, clock: Callable[[], int]) -> Composed:
+    """A store over ``inner`` with its abilities."""
+    if isinstance(inner, Adopting) and isinstance(inner, LocalPaths):
+        return ComposedLocal(inner, db, clock)
+    return Composed(inner, db, clock)
+
+
+class Composed:
+    """Implements ``BlobStore``."""
+
+    def __init__(self, inner: BlobStore, db: Database, clock: Callable[[], int]) -> None:
+        self.inner = inner
+        self._db = db
+        self._clock = clock
+
+    def writer(self, key: str) -> BlobWriter:
+        writer = self.inner.writer(key)
+        return _Anew(self, writer, key) if is_composed(key) else writer
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        segments = self._segments(key)
+        if not segments:
+            return self.inner.open(key, start, length)
+        return cast(BinaryIO, io.BufferedReader(_Joined(self.inner, segments, start, length), _BUFFER))
+
+    def stat(self, key: str) -> BlobInfo:
+        segments = self._segments(key)
+        if not segments:
+            return self.inner.stat(key)
+        found = [self.inner.stat(one.blob_id) for one in segments]
+        for info, one in zip(found, segments, strict=True):
+            if info.size != one.size:
+                raise DamagedBlob(f"the segment {info.key} has {info.size} bytes, {one.size} were committed")
+        return BlobInfo(key, sum(one.size for one in segments), max(info.modified_at for info in found))
+
+    def delete(self, key: str) -> None:
+        """Bytes first, then the rows: a crash between the two repeats the delete, which is no error."""
+        for one in self._segments(key):
+            self.inner.delete(one.blob_id)
+        self.inner.delete(key)
+        if is_composed(key):
+            self._db.write(lambda tx: tx.multipart.dissolve(key)).result()
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """What is stored: segments, not what is composed of them."""
+        return self.inner.list(prefix)
+
+    def check(self) -> None:
+        self.inner.check()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def drop_unfinished(self, prefix: str = "", before: int | None = None) -> int:
+        return self.inner.drop_unfinished(prefix, before) if isinstance(self.inner, Unfinished) else 0
+
+    def forget_owner(self, owner: str) -> None:
+        if isinstance(self.inner, Forgetting):
+            self.inner.forget_owner(owner)
+
+    def written_anew(self, key: str) -> None:
+        """The store has the whole blob now: its segments are needed no longer."""
+
+        def work(tx: Tx) -> None:
+            now = self._clock()
+            for one in tx.multipart.dissolve(key):
+                tx.blobs.release(Released(one.blob_id, int(owner_of(key), 16), 0, now))
+
+        self._db.write(work).result()
+
+    def _segments(self, key: str) -> Sequence[Segment]:
+        return self._db.read(lambda tx: tx.multipart.segments(key)) if is_composed(key) else []
+
+
+class ComposedLocal(Composed):
+    """Over a store that can adopt files and has them on this machine."""
+
+    def __init__(self, inner: BlobStore, db: Database, clock: Callable[[], int]) -> None:
+        super().__init__(inner, db, clock)
+        assert isinstance(inner, Adopting)
+        self.staging = inner.staging
+
+    def adopt(self, file: Path, key: str) -> BlobInfo:
+        assert isinstance(self.inner, Adopting)
+        return self.inner.adopt(file, key)
+
+    def local_path(self, key: str) -> Path | None:
+        """None for a composed blob, which is no file of its own."""
+        assert isinstance(self.inner, LocalPaths)
+        return None if is_composed(key) else self.inner.local_path(key)
+
+
+class _Anew:
+    """Writes a composed blob as an ordinary one."""
+
+    def __init__(self, store: Composed, writer: BlobWriter, key: str) -> None:
+        self._store = store
+        self._writer = writer
+        self._key = key
+
+    def write(self, block: bytes) -> None:
+        self._writer.write(block)
+
+    def commit(self) -> BlobInfo:
+        info = self._writer.commit()
+        self._store.written_anew(self._key)
+        return info
+
+    def abort(self) -> None:
+        self._writer.abort()
+
+
+class _Joined(io.RawIOBase):
+    """Segments one after another, each opened when its turn comes."""
+
+    def __init__(self, store: BlobStore, segments: Sequence[Segment], start: int, length: int | None) -> None:
+        self._store = store
+        self._waiting: list[tuple[str, int, int]] = []
+        left = sum(one.size for one in segments) if length is None else length
+        for one in segments:
+            begin = min(start, one.size)
+            taken = min(one.size - begin, left)
+            if taken > 0:
+                self._waiting.append((one.blob_id, begin, taken))
+            start, left = start - begin, left - taken
+        self._waiting.reverse()
+        self._stream: BinaryIO | None = None
+        self._left = 0
+        self._next()  # that the first is gone is told at once
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left and self._waiting:
+            self._next()
+        if not self._left or self._stream is None:
+            return 0
+        data = self._stream.read(min(len(buffer), self._left))
+        if not data:
+            raise DamagedBlob("a segment is shorter than it was")
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._shut()
+            blob_id, start, length = self._waiting.pop()
+            self._stream = self._store.open(blob_id, start, length)
+            self._left = length
+
+    def _shut(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def close(self) -> None:
+        self._shut()
+        super().close()

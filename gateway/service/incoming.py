@@ -1,0 +1,292 @@
+"""Bytes on their way into the store, whatever becomes of them: staged, counted against the quota, digested, published.
+
+:mod:`gateway.service.uploads` makes files of them, :mod:`gateway.service.multipart` parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path as FilePath
+from typing import Generic, Protocol, TypeVar
+
+from gateway.blobstore import Adopting, BlobStore
+from gateway.domain.errors import (
+    BackendUnavailable,
+    DigestMismatch,
+    IncompleteBody,
+    KuradoError,
+    QuotaExceeded,
+    StorageFull,
+    TooLarge,
+)
+from gateway.domain.ids import Ids
+from gateway.domain.tenant import Limits
+from gateway.domain.units import disk_reserve
+from gateway.domain.upload import UploadInfo
+from gateway.hooks import Inspector
+from gateway.pluginhost import PluginHost
+from gateway.service.settling import Settling
+from gateway.service.unit_of_work import Database
+
+RESERVE_STEP = 64 * 1024 * 1024
+_COPY_BLOCK = 1024 * 1024
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class UploadSettings:
+    """``staging`` is a local folder, on the store's own file system where the store can adopt files; ``max_size`` in
+    bytes, None is unlimited; ``flush`` False gives up durability (never the default)."""
+
+    staging: FilePath
+    max_size: int | None = None
+    flush: bool = True
+
+
+class Receiving:
+    """What all uploads of a process share."""
+
+    def __init__(
+        self, db: Database, store: BlobStore, host: PluginHost, settling: Settling, ids: Ids, settings: UploadSettings
+    ) -> None:
+        self.db = db
+        self.store = store
+        self.host = host
+        self.settling = settling
+        self.ids = ids
+        self.settings = settings
+        self._unreturned: dict[int, int] = {}
+        self.unsettled: set[int] = set()
+        """Uploads that may have left a blob which no version names: a process that ends with any must be swept."""
+
+    def check_size(self, length: int | None) -> None:
+        if length is not None and self.settings.max_size is not None and length > self.settings.max_size:
+            raise TooLarge(f"the largest upload allowed has {self.settings.max_size} bytes")
+        if length == 0:
+            return
+        disk = shutil.disk_usage(self.settings.staging)
+        # twice: what the database keeps for itself may have been given up already
+        if (length or 1) > disk.free - 2 * disk_reserve(disk.total):
+            raise StorageFull("the storage of this gateway is full")
+
+    def give_back(self, tenant_id: int, upload_id: int) -> None:
+        """Ends a reservation that the database may hold. While it cannot be reached, the next upload that ends tries
+        again: what nobody returned would eat the tenant's quota as long as this process lives."""
+        self._unreturned[upload_id] = tenant_id
+        self.retry_give_back()
+
+    def retry_give_back(self) -> None:
+        for upload_id, tenant_id in list(self._unreturned.items()):
+            try:
+                self.db.write(lambda tx: tx.tenants.unreserve(tenant_id, upload_id), tenant_id).result()  # noqa: B023
+            except KuradoError:
+                return
+            self._unreturned.pop(upload_id, None)
+
+
+class Tap(Protocol):
+    """Somebody besides the digests and inspectors who wants to see the bytes: the checksums of S3."""
+
+    def feed(self, block: bytes) -> None: ...
+    def close(self) -> Mapping[str, str]:
+        """All bytes were seen: facts for the version. Raises DigestMismatch to refuse them."""
+
+
+class Incoming(Generic[T]):
+    """Bytes on their way in, which become a ``T``. ``feed`` any number of times, then ``finish``; ``abort`` is always
+    safe. ``is_kept`` False: nothing is written to the staging folder, the bytes lie somewhere already."""
+
+    def __init__(
+        self,
+        uploads: Receiving,
+        info: UploadInfo,
+        limits: Limits,
+        taps: Sequence[Tap] = (),
+        digests: Collection[str] = (),
+        *,
+        is_kept: bool = True,
+    ) -> None:
+        self._uploads = uploads
+        self._settling = uploads.settling
+        self.info = info
+        self._limits = limits
+        self._taps = taps
+        self._facts = dict(info.declared.facts)
+        self.id = uploads.ids.new(self._settling.clock())
+        self._size = 0
+        self._reserved = 0
+        self._holds_place = False
+        self._inspectors: list[Inspector] = []
+        self._is_flushed = uploads.settings.flush
+        wanted = {"sha-256", *info.declared.digests, *digests}
+        self._digests = {name: hashlib.new(name.replace("-", "")) for name in wanted}
+        self._file_path = uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
+        self._file: FileIO | None = None
+        if is_kept:
+            with _full_disk():
+                self._file = FileIO(self._file_path, "xb")
+
+    def _complete(self) -> T:
+        """All bytes are there, as they were declared: makes them what they are to be."""
+        raise NotImplementedError
+
+    # -- receive ------------------------------------------------------------------------------------------------------
+
+    def feed(self, block: bytes) -> None:
+        """Takes the next bytes: to the staging file, the digests and every inspector.
+
+        Raises IncompleteBody above the declared length, TooLarge, QuotaExceeded, StorageFull, or an inspector's no.
+        """
+        if not block:
+            return
+        self._size += len(block)
+        known = self.info.declared.known_length
+        if known is not None and self._size > known:
+            raise IncompleteBody(f"the body is longer than the {known} bytes declared")
+        limit = self._uploads.settings.max_size
+        if limit is not None and self._size > limit:
+            raise TooLarge(f"the largest upload allowed has {limit} bytes")
+        self._reserve()
+        if self._file is not None:
+            with _full_disk():
+                view = memoryview(block)
+                while view:
+                    view = view[self._file.write(view) :]
+        for digest in self._digests.values():
+            digest.update(block)
+        for tap in self._taps:
+            tap.feed(block)
+        for inspector in self._inspectors:
+            inspector.feed(block)
+
+    def _reserve(self) -> None:
+        """Large bodies and those of unknown length hold their place in the quota while they arrive, step by step."""
+        known = self.info.declared.known_length
+        growth = self._size - self.info.replaces
+        if (known is not None and known <= RESERVE_STEP) or growth <= self._reserved:
+            return
+        step = max(RESERVE_STEP, growth - self._reserved)
+        if known is not None:
+            step = min(step, known - self.info.replaces - self._reserved)
+        tenant_id, boot_id = self.info.caller.tenant.id, self._settling.boot_id
+        self._holds_place = True  # also when the database does not say what became of it
+        try:
+            self._reserve_bytes(tenant_id, boot_id, step)
+        except QuotaExceeded:
+            if step <= growth - self._reserved:
+                raise
+            step = growth - self._reserved  # near the limit: no more than what has really arrived
+            self._reserve_bytes(tenant_id, boot_id, step)
+        self._reserved += step
+
+    def _reserve_bytes(self, tenant_id: int, boot_id: str, step: int) -> None:
+        self._uploads.db.write(
+            lambda tx: tx.tenants.reserve(tenant_id, boot_id, self.id, step, self._limits), tenant_id
+        ).result()
+
+    # -- close --------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> T:
+        """Closes, inspects and commits; after it returns the content is durable in its place.
+
+        Raises IncompleteBody, DigestMismatch, ContentRejected and its kinds, QuotaExceeded, Locked,
+        PreconditionFailed, StorageFull, Unavailable; the old content is untouched then.
+        """
+        try:
+            self._close()
+            try:
+                return self._complete()
+            except KuradoError as error:
+                error.digest = error.digest or self._digests["sha-256"].hexdigest()
+                raise
+        finally:
+            self.abort()
+
+    def _close(self) -> None:
+        known = self.info.declared.known_length
+        if known is not None and self._size != known:
+            raise IncompleteBody(f"{self._size} of {known} declared bytes arrived")
+        for name, wanted in self.info.declared.digests.items():
+            if self._digests[name].hexdigest() != wanted.lower():
+                raise DigestMismatch(f"the {name} digest of the body is not the one declared", name)
+        for tap in self._taps:
+            self._facts.update(tap.close())
+        if self._file is not None:
+            if self._size and self._is_flushed:
+                with _full_disk():
+                    os.fsync(self._file.fileno())
+            self._file.close()
+
+    # -- commit -------------------------------------------------------------------------------------------------------
+
+    def _publish_blob(self, blob_id: str) -> None:
+        """Makes the bytes durable in the store, under a key that nothing names yet."""
+        store = self._uploads.store
+        if not blob_id:
+            return
+        if isinstance(store, Adopting):
+            store.adopt(self._file_path, blob_id)
+            return
+        writer = store.writer(blob_id)
+        try:
+            with self._file_path.open("rb") as source:
+                while block := source.read(_COPY_BLOCK):
+                    writer.write(block)
+            info = writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+        if info.size != self._size:
+            raise IncompleteBody("the storage took fewer bytes than it was given")
+
+    def _publish_and_commit(self, blob_id: str, commit: Callable[[], T]) -> T:
+        """While the upload is in ``unsettled``, the store may hold a blob that nothing names."""
+        unsettled = self._uploads.unsettled
+        unsettled.add(self.id)
+        try:
+            self._publish_blob(blob_id)
+            placed = commit()
+        except BackendUnavailable:
+            # the database may have committed before it went away: only the sweeper can tell, later
+            raise
+        except KuradoError:
+            with contextlib.suppress(KuradoError):
+                if blob_id:
+                    self._uploads.store.delete(blob_id)
+                unsettled.discard(self.id)
+            raise
+        unsettled.discard(self.id)
+        return placed
+
+    def abort(self) -> None:
+        """Ends the upload and leaves nothing behind; after ``finish`` it does nothing."""
+        for inspector in self._inspectors:
+            inspector.abort()
+        self._inspectors = []
+        if self._file is not None:
+            self._file.close()
+            with contextlib.suppress(FileNotFoundError):
+                self._file_path.unlink()
+        if self._holds_place:
+            self._holds_place = False
+            self._uploads.give_back(self.info.caller.tenant.id, self.id)
+        else:
+            self._uploads.retry_give_back()
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[None]:
+    """Turns what a local disk can do to us into the domain's words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull("the storage of this gateway is full") from None
+        raise BackendUnavailable("the staging folder cannot be written") from error
