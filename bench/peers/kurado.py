@@ -10,12 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from peers.base import PASSWORD, USER, Server
+from peers.base import PASSWORD, USER, S3Server, Server
 
 CONFIG = """\
 version: 1
 data_dir: data
-listen: {{dav: "127.0.0.1:{port}", desk: "127.0.0.1:{desk}"}}
+listen: {{dav: "127.0.0.1:{port}", desk: "127.0.0.1:{desk}"{more}}}
 plugins: {plugins}
 log: {{level: warning}}
 """
@@ -35,9 +35,14 @@ class Kurado(Server):
     def plugins(self):
         return [{"name": name} for name in PLUGINS]
 
+    def listen(self):
+        """Ports of WebDAV and the desk, and further listeners."""
+        return self.port, self.port + 1, ""
+
     def prepare(self):
         """Configuration, tenant and user: what an operator does before the first start."""
-        text = CONFIG.format(port=self.port, desk=self.port + 1, plugins=json.dumps(self.plugins()))
+        port, desk, more = self.listen()
+        text = CONFIG.format(port=port, desk=desk, more=more, plugins=json.dumps(self.plugins()))
         self.config = self.write("gateway.yaml", text)
         self.run("tenant", "add", "bench")
         self.run("user", "add", "bench", USER, "--role", "owner", "--password-stdin", stdin=PASSWORD + "\n")
@@ -64,6 +69,21 @@ class KuradoScan(Kurado):
         return [*super().plugins(), {"name": "virus_scan", "address": clamd}]
 
 
+class KuradoS3(Kurado, S3Server):
+    name = "kurado-s3"
+    protocol = "s3"
+    ports = 3
+    prefix = ""
+
+    def listen(self):
+        return self.port + 1, self.port + 2, f', s3: "127.0.0.1:{self.port}"'
+
+    def prepare(self):
+        super().prepare()
+        made = json.loads(self.run("key", "create", "bench", USER, "--json"))
+        self.access, self.secret = made["access_key"], made["secret_key"]
+
+
 class KuradoReplica(Kurado):
     name = "kurado-replica"
 
@@ -71,4 +91,4 @@ class KuradoReplica(Kurado):
         return [*super().plugins(), {"name": "replication", "to": {"backend": "local", "path": "../replica"}}]
 
 
-PEERS = [Kurado, KuradoScan, KuradoReplica]
+PEERS = [Kurado, KuradoS3, KuradoScan, KuradoReplica]
