@@ -67,7 +67,8 @@ def open_restored(
 ) -> Iterator[tuple[Services, Any]]:
     """An empty deployment in ``folder`` restored from the replica at ``place``: its services and the report."""
     from gateway.config import load
-    from gateway.daemon import open_backend, open_deployment
+    from gateway.daemon import open_deployment
+    from gateway.storages import open_backend
 
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "gateway.yaml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from gateway.domain import replicalog as layout
 from gateway.domain.errors import BackendUnavailable, StorageFull
+from gateway.domain.events import Event
 from gateway.domain.replicalog import LogKey
 from gateway.service.settling import Settling
 from gateway.testing.replicas import SUBSCRIBER, Replicated, open_replicated
@@ -30,6 +32,11 @@ def keys(replicated: Replicated, prefix: str = "") -> list[str]:
 def cursor(replicated: Replicated) -> int:
     (one,) = replicated.space.services.snapshots.progress(SUBSCRIBER)
     return one.seq
+
+
+def events_after(replicated: Replicated, seq: int) -> list[Event]:
+    tenant_id = replicated.space.caller.tenant.id
+    return replicated.space.services.db.read(lambda tx: tx.events.after(tenant_id, seq, 100))
 
 
 def verify(replicated: Replicated) -> checks.Findings:
@@ -155,6 +162,31 @@ def test_a_checkpoint_waits_until_the_replica_has_every_event_up_to_it(replicate
     assert len(keys(replicated, "t/studio/checkpoint/")) == 1
 
 
+def test_a_gap_that_is_noticed_while_an_earlier_one_is_closed_is_closed_too(
+    replicated: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replicated.space.put("a", b"x")
+    replicated.deliver()
+    replicated.job("keep")
+    keeper, (event,) = replicated.plugin._keeper, events_after(replicated, 2)
+    seeds: list[int] = []
+
+    def seed(*_: object) -> None:
+        seeds.append(len(seeds))
+        if len(seeds) == 1:
+            raise BackendUnavailable("the replica is away")
+        if len(seeds) == 2:  # the outbox goes on in its own thread
+            keeper.saw(replace(event, seq=event.seq + 5))
+
+    monkeypatch.setattr(keeper, "seed", seed)
+    keeper.saw(replace(event, seq=event.seq + 2))
+    with pytest.raises(BackendUnavailable):
+        replicated.job("keep")
+    for _ in range(3):
+        replicated.job("keep")
+    assert len(seeds) == 3
+
+
 def test_small_log_objects_are_merged_without_losing_an_event(replicated: Replicated) -> None:
     for number in range(60):
         replicated.space.put(f"f{number % 7}", b"x" * number)
@@ -164,6 +196,8 @@ def test_small_log_objects_are_merged_without_losing_an_event(replicated: Replic
     logs = [layout.parse_key(key) for key in keys(replicated, "t/studio/log/")]
     assert logs == [LogKey("studio", 1, 62)]
     after = replicated.space.services.restoring.reader(replicated.store).space("studio")
+    assert before is not None
+    assert after is not None
     assert list(after.reachable()) == list(before.reachable())
     replicated.space.put("later", b"y")
     replicated.deliver()
@@ -257,6 +291,7 @@ def test_an_event_that_was_skipped_is_made_good_by_the_next_checkpoint(replicate
 def test_an_empty_database_does_not_write_over_the_replica_of_the_one_it_replaced(tmp_path: Path) -> None:
     with open_replicated(tmp_path) as first:
         first.space.put("a", b"precious")
+        first.space.tenant("theirs")
         first.deliver()
         before = keys(first)
     shutil.rmtree(tmp_path / "data")
@@ -270,6 +305,7 @@ def test_an_empty_database_does_not_write_over_the_replica_of_the_one_it_replace
         second.space.clock.forward(60)
         second.deliver()
         assert verify(second).problems == []
+        assert second.space.services.restoring.reader(second.store).tenants() == ["studio"]
 
 
 def test_a_replica_that_is_down_at_start_is_used_when_it_is_there(tmp_path: Path) -> None:
