@@ -24,7 +24,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 MAX_SKEW = 15 * 60 * 1000
 MAX_EXPIRES = 7 * 24 * 3600
 _SERVICE = "s3"
-_STAMP = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 _PART = re.compile(r"\s*([A-Za-z]+)\s*=\s*([^,\s]*)\s*")
 _UNRESERVED = "-_.~"
 
@@ -157,16 +157,19 @@ def _credential(text: str, fault: Callable[[str], S3Fault]) -> tuple[str, str, s
 def _stamp_of(headers: Headers) -> tuple[str, int]:
     given = headers.get("x-amz-date")
     at = _parse_stamp(given) if given is not None else parse_date(headers.get("Date"))
+    if given is not None and at is not None:
+        return given, at
     if at is None:
         raise S3Fault(403, "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y%m%dT%H%M%SZ"), at
 
 
 def _parse_stamp(text: str) -> int | None:
-    if not _STAMP.fullmatch(text):
+    match = _STAMP.fullmatch(text)
+    if match is None:
         return None
     try:
-        return int(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()) * 1000
+        return int(datetime(*map(int, match.groups()), tzinfo=UTC).timestamp()) * 1000  # type: ignore[arg-type,misc]
     except ValueError:
         return None
 
