@@ -143,15 +143,17 @@ class Policies:
 
     def _bound_on(self, contract: Contract, day: date) -> dict[str, int]:
         documents = {kind: contract.document_on(kind, day) for kind in AGREED}
-        return {kind: self._number(kind, digest) for kind, digest in documents.items() if digest is not None}
+        numbers = {kind: self._number(kind, digest) for kind, digest in documents.items() if digest is not None}
+        return {kind: number for kind, number in numbers.items() if number is not None}
 
-    def _number(self, kind: str, digest: str) -> int:
+    def _number(self, kind: str, digest: str) -> int | None:
+        """The version with that digest. None, and logged, if it is not stored: what is in force has to serve then."""
         if (kind, digest) not in self._numbers:
             for one in self._db.read(lambda tx: tx.policies.history(kind)):
                 self._numbers[kind, one.digest] = one.version
         if (kind, digest) not in self._numbers:
-            raise NotFound(f"the {kind} with SHA-256 {digest[:12]}…, which a contract is bound by, are not stored")
-        return self._numbers[kind, digest]
+            log.error("a document that a contract is bound by is not stored", extra={"kind": kind, "sha256": digest})
+        return self._numbers.get((kind, digest))
 
     def _compose(self, versions: Mapping[str, int]) -> ContractValues:
         key = tuple(versions[kind] for kind in KINDS)

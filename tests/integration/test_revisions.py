@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,10 @@ def test_a_side_agreement_on_anything_but_payment_and_notices_is_refused(
     assert refused.value.clause == "SVC-02"
     contracts.papers.agree_in_writing("acme", ANN, paper, "payment", 30)
     assert contracts.book.get("acme").agreements == {"payment": 30}
+
+
+def test_a_document_that_was_lost_leaves_the_customer_under_what_is_in_force(space: Space) -> None:
+    contract = started(space)
+    lost = replace(contract.bound[0], revision=replace(contract.bound[0].revision, version="0" * 64))
+    values = space.services.policies.values_of(replace(contract, bound=(lost, *contract.bound[1:])))
+    assert values.cancel_notice_days == 30

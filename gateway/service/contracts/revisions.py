@@ -43,6 +43,7 @@ class Revisions:
     def __init__(self, book: ContractBook, policies: Policies) -> None:
         self._book = book
         self._policies = policies
+        self._seen: dict[tuple[str, str], Contract] = {}
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -193,11 +194,21 @@ class Revisions:
         for one in self.all():
             if not one.to_all or one.applied or one.withdrawn:
                 continue
-            late = [each for each in contracts if self._is_bound(each) and not _is_known(one, each)]
+            late = [each for each in contracts if self._is_to_be_told(one, each)]
             if late:
                 self._announce_to(one, late, actor)
                 done = True
         return done
+
+    def _is_to_be_told(self, one: AnnouncedRevision, contract: Contract) -> bool:
+        """Each is looked at once, and again when an act has changed it."""
+        key = (one.id, contract.name)
+        if self._seen.get(key) is contract or _is_known(one, contract):
+            return False
+        if self._is_bound(contract):
+            return True
+        self._seen[key] = contract
+        return False
 
     def _announce_to(self, one: AnnouncedRevision, contracts: Sequence[Contract], actor: Actor) -> None:
         def work(tx: Tx) -> None:

@@ -27,17 +27,22 @@ class Upkeep:
     ) -> None:
         self._book = book
         self._revisions = revisions
-        self._looked_at: dict[str, tuple[Contract, date]] = {}
+        self._seen: dict[str, tuple[Contract, date]] = {}
         self._accounts = accounts
         self._contracts = contracts
 
     def run(self) -> bool:
         """Does what is due; returns whether it did anything. Each step may be done again without harm."""
-        contracts = self._contracts()
+        contracts, today = self._contracts(), jst_date(self._book.clock())
         done = False
         for contract in contracts:
-            if contract.tenant_id and not contract.erased:
-                done = self._plan(contract) or self._remind(contract) or self._erase(contract) or done
+            seen = (contract, today)
+            if self._seen.get(contract.name) == seen or not contract.tenant_id or contract.erased:
+                continue
+            if self._plan(contract) or self._remind(contract) or self._erase(contract):
+                done = True
+            else:  # nothing more falls due today, unless an act changes the contract
+                self._seen[contract.name] = seen
         done = self._revisions.extend_due(contracts, SYSTEM) or done
         return self._revisions.apply_due(SYSTEM) or done
 
@@ -45,9 +50,6 @@ class Upkeep:
         """One reminder for each of the days that the terms name before a deadline, the nearest where several passed."""
         now = self._book.clock()
         today = jst_date(now)
-        if self._looked_at.get(contract.name) == (contract, today):
-            return False
-        self._looked_at[contract.name] = (contract, today)
         values = self._book.values(contract, now)
         deadline = next_deadline(contract, today, values)
         if deadline is None or contract.state(now, values) not in ("active", "suspended"):
