@@ -103,6 +103,12 @@ class Replica:
         key, content = layout.log_object(events)
         self.put(key.key, content)
 
+    def forget_log(self, tenant: str, last: CheckpointKey) -> None:
+        """Deletes all that is here of a tenant's past but one checkpoint."""
+        for info in list(self.store.list(f"t/{tenant}/")):
+            if info.key != last.key:
+                self.store.delete(info.key)
+
     # -- states and acts ----------------------------------------------------------------------------------------------
 
     def keep_state(self, name: str, lines: Sequence[Mapping[str, Any]], now: int) -> None:

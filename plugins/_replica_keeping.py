@@ -107,15 +107,18 @@ class Keeper:
                 damages.mended(blob_id)
 
     def _forget_removed(self, replica: Replica, memory: _Memory) -> None:
-        """Makes what is here of removed tenants unreadable, where this place can; a new checkpoint keeps their names
-        taken after a restore."""
-        if not isinstance(replica.store, Forgetting):
-            return
+        """The log of a removed tenant names its files: it is made unreadable where this place can, and deleted. A new
+        checkpoint keeps the tenant's name taken after a restore; its figures stay for the bills."""
         erasures = self._context.services.erasures
         for tenant in erasures.due(self._context.name):
-            replica.store.forget_owner(f"{tenant.id:x}")
-            replica.store.forget_owner(tenant.name)
-            self.seed(replica, memory.checkpoints.setdefault(tenant.name, []), tenant.id)
+            if isinstance(replica.store, Forgetting):
+                replica.store.forget_owner(f"{tenant.id:x}")
+                replica.store.forget_owner(tenant.name)
+            checkpoints = memory.checkpoints.setdefault(tenant.name, [])
+            self.seed(replica, checkpoints, tenant.id)
+            self.usage.resync(replica, tenant.id, tenant.name)
+            replica.forget_log(tenant.name, checkpoints[-1])
+            del checkpoints[:-1]
             erasures.done(self._context.name, tenant)
 
     def _close_gap(self, replica: Replica, memory: _Memory, progress: Any) -> None:

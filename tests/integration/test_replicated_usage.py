@@ -7,7 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.domain.calendar import jst_midnight
+from gateway.domain.errors import AlreadyExists
 from gateway.hooks import TrafficSample
 from gateway.service.services import Services
 from gateway.testing.replicas import Replicated, open_replicated, open_restored
@@ -120,6 +123,36 @@ def test_a_log_that_ends_before_the_figures_takes_them_from_its_events(tmp_path:
         assert services.db.read(lambda tx: tx.usage.booked(tenant.id))[0] == 4
         usage = services.usage.statement("studio")["usage"]
         assert (usage["end_bytes"], usage["bytes_in"]) == (10, 7)
+
+
+def test_a_removed_tenant_leaves_its_figures_and_its_name_and_no_name_of_a_file(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, clock=Clock(START)) as replicated:
+        space = replicated.space
+        space.put("love-letter.txt", b"12345")
+        read_traffic(replicated, 1)
+        space.clock.forward(3600)
+        space.deployment.leases.renew()
+        replicated.deliver()
+        replicated.job("keep")
+        space.services.accounts.remove("studio")
+        while space.services.trees.erase_detached():
+            pass
+        assert "love-letter" in everything_about(replicated, "studio")
+        replicated.deliver()
+        replicated.job("keep")
+        assert "love-letter" not in everything_about(replicated, "studio")
+        assert [info.key.split("/")[2] for info in replicated.store.list("t/studio/")] == ["checkpoint"]
+        source, clock, place = space.services.usage.statement("studio"), space.clock, replicated.place
+    with open_restored(tmp_path / "new", place, clock) as (services, report):
+        assert report.warnings == []
+        assert services.usage.statement("studio") == source
+        assert source["usage"]["peak_bytes"] == 5
+        with pytest.raises(AlreadyExists):
+            services.accounts.add_tenant("studio", "standard")
+
+
+def everything_about(replicated: Replicated, tenant: str) -> str:
+    return "".join(replicated.store.open(info.key).read().decode() for info in replicated.store.list(f"t/{tenant}/"))
 
 
 def test_resync_writes_damaged_figures_anew(tmp_path: Path) -> None:
