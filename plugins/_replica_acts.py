@@ -60,9 +60,9 @@ class ActsCopier:
         """Finds out what is really there, and copies again what somebody took away."""
         replica.tidy_states()
         self.keep_all_papers(replica)
-        covered = covered_until(replica.acts())
         with self._lock:
-            self._seq = None if self._seq is None else min(self._seq, covered)
+            if self._seq is not None:
+                self._seq = self._lost(self._seq, covered_until(replica.acts()))
         self.catch_up()
 
     def resync(self, replica: Replica) -> int:
@@ -72,12 +72,9 @@ class ActsCopier:
         for key in bad:
             replica.store.delete(key.key)
         damaged = replica.drop_damaged_states()
-        covered = covered_until(replica.acts())
-        with self._lock:
-            self._seq = covered
-            self._context.services.snapshots.acts_replicated(self._context.name, covered)
-        self.tidy(replica)
         self.keep_policies(replica)
+        self.catch_up()
+        self.tidy(replica)
         self._context.alarm(ALARM, "chain", None)
         return len(bad) + damaged
 
@@ -88,18 +85,24 @@ class ActsCopier:
     def _begin(self, replica: Replica) -> int:
         """Where to go on. What the replica lost is copied again; what it has beyond the source, or otherwise, is the
         past of a database that was put back to an earlier state, and not for us to delete."""
-        keys = replica.acts()
-        covered = covered_until(keys)
+        keys, covered = replica.acts(), covered_until(replica.acts())
         if not all(self._is_right(replica, key) for key in keys if key.last >= covered):
             self._context.alarm(
                 ALARM,
                 "chain",
-                "the replica holds other acts than this database: the database was put back to an earlier state. Save "
-                "the replica if what it knows is still wanted; `kurado replica resync` makes it follow this database",
+                "the replica holds other acts than this database: they are damaged, or the database was put back to an "
+                "earlier state. Save the replica if what it knows is still wanted; `kurado replica resync` makes it "
+                "follow this database",
             )
         self.keep_all_papers(replica)
-        progress = self._context.services.snapshots.acts_progress(self._context.name)
-        return min(covered, int(progress.seq))
+        noted: int = self._context.services.snapshots.acts_progress(self._context.name).seq
+        return self._lost(noted, covered)
+
+    def _lost(self, seq: int, covered: int) -> int:
+        """Where to go on when the replica may have lost acts; the status tells it from now on."""
+        if covered < seq:
+            self._context.services.snapshots.acts_replicated(self._context.name, covered)
+        return min(covered, seq)
 
     def _keep_papers(self, replica: Replica, contract: str) -> None:
         lines = self._context.services.snapshots.papers(contract)

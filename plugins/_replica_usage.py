@@ -22,6 +22,7 @@ class UsageCopier:
         self._looked_at: dict[int, int] = {}
         self._marks: dict[int, tuple[int, ...]] = {}
         self._waiting: dict[int, Any] = {}
+        self._slots: dict[str, int] | None = None
 
     def keep(self, replica: Replica, progress: Iterable[Any]) -> None:
         """``progress``: how far the log of each tenant is replicated."""
@@ -43,8 +44,10 @@ class UsageCopier:
 
     def _look(self, replica: Replica, progress: Any) -> None:
         """From the last slot that is there on: earlier ones do not change any more."""
-        known = replica.states(f"{layout.USAGE}{progress.tenant}/")
-        since = int(known[-1].rpartition("/")[2]) if known else 0
+        if self._slots is None:
+            names = (name.split("/") for name in replica.states(layout.USAGE))
+            self._slots = {tenant: int(slot) for _, tenant, slot in names}
+        since = self._slots.get(progress.tenant, 0)
         mark = self._marks.get(progress.tenant_id, ())
         taken = self._context.services.snapshots.usage(progress.tenant_id, since, mark)
         if taken is not None:
@@ -54,3 +57,5 @@ class UsageCopier:
         now = self._context.clock()
         for slot, lines in sorted(taken.slots.items()):
             replica.keep_state(layout.usage_name(tenant, slot), lines, now)
+        if self._slots is not None:
+            self._slots[tenant] = max(taken.slots)

@@ -373,6 +373,19 @@ def test_what_the_acts_had_not_replicated_is_in_the_report(tmp_path: Path) -> No
         assert services.standings.contracts() == []
 
 
+def test_a_contract_whose_space_was_not_replicated_is_named(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, plugins=PLUGINS, clock=Clock(MARCH)) as replicated:
+        replicated.deliver()
+        live(replicated.space, "acme")
+        replicated.job("acts")
+        clock, place = replicated.space.clock, replicated.place
+    with open_restored(tmp_path / "new", place, clock, PLUGINS) as (services, report):
+        assert [warning.partition(";")[0] for warning in report.warnings] == [
+            "contract:acme: its space was not replicated"
+        ]
+        assert services.contracts.upkeep.run() is False
+
+
 def test_a_damaged_act_ends_the_chain_before_it_and_is_named(tmp_path: Path) -> None:
     with open_replicated(tmp_path, plugins=PLUGINS, clock=Clock(MARCH)) as replicated:
         for name in ("one", "two", "three"):
