@@ -296,7 +296,7 @@ def _storages(top: Fields) -> tuple[BackendConfig, Mapping[str, BackendConfig]]:
     named = {name: _backend(Fields(value, section.at(name)), name) for name, value in section.rest().items()}
     if MAIN_STORAGE in named:
         raise FieldError(section.at(MAIN_STORAGE), "is what `storage` itself is called", "give it another name")
-    value = top.take("storage", lambda value: value, {})
+    value: object = top.take("storage", lambda value: value, {})
     if isinstance(value, str):
         if value not in named:
             known = f"name one of {', '.join(named)}" if named else "describe it: {backend: …}"

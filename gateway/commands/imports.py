@@ -20,7 +20,6 @@ from gateway.domain.names import parse_path
 from gateway.domain.units import counted, format_size
 from gateway.service.importing import Import, Problem, Summary, measure, no_progress
 
-
 _NO_CODE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -92,8 +91,8 @@ def _progress(folder: Path) -> Iterator[Callable[[int, int], None]]:
 
 def _tell(summary: Summary) -> None:
     click.echo(
-        f"{counted(summary.imported, 'file')} imported ({format_size(summary.bytes)}), {summary.unchanged} there already, "
-        f"{counted(summary.collections, 'folder')} made"
+        f"{counted(summary.imported, 'file')} imported ({format_size(summary.bytes)}), "
+        f"{summary.unchanged} there already, {counted(summary.collections, 'folder')} made"
     )
     for problem in summary.skipped:
         click.echo(f"skipped: {_line(problem)}", err=True)

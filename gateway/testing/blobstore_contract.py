@@ -310,4 +310,6 @@ class BlobStoreContract:
         if not isinstance(store, LocalPaths):
             return
         put(store, "t/sent", pattern(70_000))
-        assert store.local_path("t/sent").read_bytes() == pattern(70_000)
+        path = store.local_path("t/sent")
+        assert path is not None
+        assert path.read_bytes() == pattern(70_000)
