@@ -190,6 +190,13 @@ def test_a_debit_that_the_bank_takes_back_is_open_again(space: Space) -> None:
     assert (one.open, one.state(DEBIT_DAY), one.is_overdue(DEBIT_DAY)) == (33_000, "issued", True)
 
 
+def test_nothing_is_debited_before_it_is_due(space: Space) -> None:
+    debtors(space, "acme")
+    on(space, date(2027, 6, 15))
+    list(space.services.billing.closing.issue(date(2027, 6, 21), ANN))
+    assert list(order(space, date(2027, 6, 20)).order.parts[0].invoices) == [f"KRD-{n:06d}" for n in (1, 2, 3)]
+
+
 def test_a_customer_without_an_account_is_left_out_and_named(space: Space) -> None:
     debtors(space, "acme")
     begin(space, "bare", date(2027, 5, 22), method="bank_debit")

@@ -381,13 +381,12 @@ def test_a_correction_stands_on_the_next_invoice_and_changes_none_before_it(spac
         invoices.correct(wrong.number, 1, ANN, right=30_000, reason={"ja": "又", "en": "again"})
     with pytest.raises(NotFound):
         invoices.correct(wrong.number, 2, ANN, right=1, reason={"ja": "又", "en": "again"})
-    on(space, JULY)
-    (right,) = close(space, JUNE)
+    on(space, AUGUST)
+    right, after = close(space, JULY)
     assert lines(right) == [("monthly_fee", 30_000), ("correction", -5_000)]
+    assert lines(after) == [("monthly_fee", 30_000)]
     assert (right.lines[1].corrects, right.tax, right.total) == (wrong.number, 2_500, 27_500)
     assert invoices.document(wrong.number) == (wrong, True)
-    on(space, AUGUST)
-    assert lines(close(space, JULY)[0]) == [("monthly_fee", 30_000)]
 
 
 def test_a_correction_after_the_end_has_an_invoice_of_its_own(space: Space) -> None:
