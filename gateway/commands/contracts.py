@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gateway.commands import contract_customers, contract_powers, contract_views, disclosing
+from gateway.commands import contract_customers, contract_owed, contract_powers, contract_views, disclosing
 from gateway.commands.acting import (
     DAY,
     TIME,
@@ -44,6 +44,7 @@ contract_customers.add(contract)
 contract_powers.add(contract)
 disclosing.add(contract)
 contract_views.add(contract)
+contract_owed.add(contract)
 
 
 def told(app: Application, one: Contract, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gateway.commands.app import Application
 from gateway.domain.calendar import parse_time
 from gateway.domain.lock import Scope
 from gateway.policyfiles import packaged_documents
+from gateway.service.contracts import Paper
+from gateway.testing.contracts import ANN, begin, on
 from gateway.testing.space import Space, open_space
 
 NOTICE = ["--title-ja", "改定", "--title-en", "Revision", "--text-ja", "内容", "--text-en", "contents"]
@@ -70,8 +73,8 @@ def test_terms_are_revised_by_command_and_shown_by_day(shell: Shell, tmp_path: P
     assert "from 2027-06-01" in shell.ok("terms", "told", "R1", "acme")
     assert [one["in_force_from"] for one in shell.json("terms", "revisions", "R1")] == ["2027-06-01"]
     assert shell.run("terms", "withdraw", "R1", "--reason", "late").exit_code == 1
-    for on, value in (("2027-05-31", 30), ("2027-06-01", 40)):
-        shown = {one["value"]: one["is"] for one in shell.json("terms", "show", "--tenant", "acme", "--on", on)}
+    for day_, value in (("2027-05-31", 30), ("2027-06-01", 40)):
+        shown = {one["value"]: one["is"] for one in shell.json("terms", "show", "--tenant", "acme", "--on", day_)}
         assert shown["terms.cancel.notice"] == value
     assert [one["document"] for one in shell.json("terms", "documents")] == ["terms", "sla", "operation"]
 
@@ -123,3 +126,26 @@ def test_a_broken_lock_is_an_act_before_it_is_broken(tmp_path: Path) -> None:
         Shell(space).ok("lock", "break", lock.token, "--yes")
         (act,) = [one for one in space.services.audit.acts() if one.kind == "lock.broken"]
         assert (act.subject, act.tenant_id) == (f"lock:{lock.token}", space.caller.tenant.id)
+
+
+def test_after_a_termination_all_that_is_owed_may_be_demanded_at_once(tmp_path: Path) -> None:
+    start, ended = date(2027, 4, 21), date(2027, 5, 25)
+    with open_space(tmp_path, plugins=[{"name": "contract_state"}, {"name": "quota"}]) as space:
+        begin(space, "acme", start)
+        contracts, shell = space.services.contracts, Shell(space)
+        letter = Paper(space.clock.now, "post", "0" * 64, "quotation")
+        contracts.papers.agree_in_writing("acme", ANN, letter, "payment", 30)
+        on(space, ended)
+        claims = shell.json("contract", "owed", "acme")["claims"]
+        assert [(one["due"], one["demandable_from"], one["rule"]) for one in claims] == [
+            ("2027-05-21", "2027-05-21", "FEE-03"),
+            ("2027-06-20", "2027-06-20", "FEE-03"),
+        ]
+        now = space.clock.now
+        contracts.powers.terminate("acme", ANN, ground="17(1)5", arrived_at=now, found_on=ended, reason="insolvent")
+        told = shell.json("contract", "owed", "acme")
+        assert [(one["demandable_from"], one["rule"]) for one in told["claims"]] == [
+            ("2027-05-21", "FEE-03"),
+            ("2027-05-25", "END-06"),
+        ]
+        assert told["total"] == 3 * 33_000  # initial fee and two months, none of the minimum after them
