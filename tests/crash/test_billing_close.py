@@ -24,7 +24,7 @@ def test_after_kill_9_in_the_middle_of_a_close_the_rest_is_issued_without_a_gap(
         space.services.policies.apply("issuer", ISSUER, "ann")
         for number in range(CONTRACTS):
             begin(space, f"c{number:02}", start)
-    command = [KURADO, "--config", tmp_path / "gateway.yaml"]
+    command = [str(KURADO), "--config", str(tmp_path / "gateway.yaml")]
     period = str(today - timedelta(days=32))
     closing = [*command, "billing", "close", "--period", period]
     with subprocess.Popen(closing, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as victim:

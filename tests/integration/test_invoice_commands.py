@@ -56,7 +56,7 @@ class Operator:
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:
-    plugins = ["contract_state", "payment_agency", "billing_export", ZENGIN]
+    plugins: list[Any] = ["contract_state", "payment_agency", "billing_export", ZENGIN]
     with open_space(tmp_path, plugins=plugins, clock=Clock()) as space:
         space.services.policies.apply("issuer", ISSUER, "ann")
         begin(space, "acme", START, start_day=START.day)
