@@ -8,7 +8,6 @@ from typing import Any
 
 from gateway.config import Config, ConfigError
 from gateway.configmail import MailConfig
-from gateway.documents import invoice_pdf
 from gateway.domain.calendar import jst_date
 from gateway.domain.errors import KuradoError, Unavailable
 from gateway.domain.invoice import InvoiceDocument
@@ -87,6 +86,8 @@ def open_notices(
 
 def _invoice(notice: Notice, invoice: Callable[[str], tuple[InvoiceDocument, bool]]) -> Sequence[Attachment]:
     """The invoice as PDF. Where it cannot be set (no fonts), the notice goes without: it says number, sum and day."""
+    from gateway.documents import invoice_pdf  # a third of a second and 30 MB, for the one process that sends
+
     number = notice.params["invoice"]
     try:
         content = invoice_pdf(invoice(number)[0], notice.language)

@@ -1,8 +1,10 @@
-"""No function over 80 lines, no file over 500."""
+"""No function over 80 lines, no file over 500; nothing heavy is loaded by all for the use of one."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,11 @@ def test_files_and_functions_stay_small_enough_to_be_read(file: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, node.name
+
+
+def test_a_command_does_not_wait_for_what_it_does_not_use() -> None:
+    """Every command and every gate loads gateway.daemon: what one role needs is imported where it is used."""
+    heavy = {"aiohttp", "boto3", "cheroot", "fpdf", "wsgidav"}
+    command = [sys.executable, "-c", f"import sys, gateway.daemon; print(*{heavy!r} & sys.modules.keys())"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
