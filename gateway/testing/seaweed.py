@@ -182,7 +182,7 @@ class Seaweed:
             line.request("GET", "/")
             if line.getresponse().status >= 500:
                 return False
-            filer.request("PUT", "/kurado-ready", b"x", {"Content-Type": "application/octet-stream"})
+            filer.request("PUT", "/kurado-ready", b"\0", {"Content-Type": "application/octet-stream"})
             return filer.getresponse().status < 300
         except (OSError, http.client.HTTPException):
             return False
