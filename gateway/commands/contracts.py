@@ -311,7 +311,7 @@ def cancel(app: Application, /, name: str, last_day: date | None, role: str, as_
         if leaving.lump_sum_months:
             click.echo(
                 f"lump sum of {leaving.lump_sum} JPY for {leaving.lump_sum_months} months, due {leaving.lump_sum_due}; "
-                "unpaid on that day the cancellation lapses (END-03, END-04)"
+                "unpaid on that day the cancellation lapses (END-03, END-04). Its invoice: kurado billing issue"
             )
 
 
