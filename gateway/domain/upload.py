@@ -104,8 +104,8 @@ class PropertyChange:
     put: Mapping[str, str] = field(default_factory=dict)
 
     def applied(self, before: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: value for name, value in before.items() if not name.startswith(self.drop)} if self.drop else {}
-        return {**(kept if self.drop else before), **self.put}
+        kept = {name: value for name, value in before.items() if not name.startswith(self.drop)}
+        return {**kept, **self.put}
 
 
 @dataclass(frozen=True, slots=True)

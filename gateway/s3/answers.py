@@ -56,9 +56,9 @@ class Encode:
 # -- bodies of requests -----------------------------------------------------------------------------------------------
 
 
-async def read_xml(request: S3Request, name: str, *, is_checksum_of_body: bool = True) -> Element:
-    """The root element of the body, which must have that local name. Raises S3Fault MalformedXML, and what is wrong
-    with a digest of the body. ``is_checksum_of_body`` False: a checksum in the head is that of something else."""
+async def read_body(request: S3Request, *, is_checksum_of_body: bool = True) -> bytes:
+    """The whole body of a request that is no upload, compared with every digest that the head declares of it.
+    ``is_checksum_of_body`` False: a checksum in the head is that of something else."""
     headers, payload = request.exchange.headers, request.payload
     body = await payload.body.read(MAX_BODY)
     tap = tap_of(headers, payload) if is_checksum_of_body else None
@@ -68,6 +68,16 @@ async def read_xml(request: S3Request, name: str, *, is_checksum_of_body: bool =
     for algorithm, wanted in digests(headers, payload).items():
         if hashlib.new(algorithm.replace("-", ""), body).hexdigest() != wanted:
             raise DigestMismatch("the body does not have the digest that was declared", algorithm)
+    return body
+
+
+async def read_xml(request: S3Request, name: str, *, is_checksum_of_body: bool = True) -> Element:
+    """The root element of the body, which must have that local name. Raises S3Fault MalformedXML, and what is wrong
+    with a digest of the body."""
+    return parse_xml(await read_body(request, is_checksum_of_body=is_checksum_of_body), name)
+
+
+def parse_xml(body: bytes, name: str) -> Element:
     try:
         root = parse(body, MAX_ELEMENTS)
     except BadRequest as error:

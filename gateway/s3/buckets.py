@@ -5,13 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from gateway.domain.errors import AlreadyExists, BadRequest
+from gateway.domain.errors import AlreadyExists
 from gateway.domain.names import check_segment
 from gateway.exchange import Reply
-from gateway.s3.answers import MAX_BODY, child_text, document, element, iso_time, local
-from gateway.s3.errors import S3Fault, malformed_xml, not_implemented
+from gateway.s3.answers import child_text, document, element, iso_time, parse_xml, read_body
+from gateway.s3.errors import S3Fault, not_implemented
 from gateway.s3.request import S3Request
-from gateway.wire.markup import parse
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MAX_BUCKETS = 10_000
@@ -68,15 +67,10 @@ def check_bucket_name(name: str) -> None:
 
 
 async def _check_location(request: S3Request) -> None:
-    body = await request.payload.body.read(MAX_BODY)
+    body = await read_body(request)
     if not body.strip():
         return
-    try:
-        root = parse(body)
-    except BadRequest as error:
-        raise malformed_xml(error.message) from None
-    if local(root) != "CreateBucketConfiguration":
-        raise malformed_xml()
+    root = parse_xml(body, "CreateBucketConfiguration")
     wanted = child_text(root, "LocationConstraint")
     if wanted and wanted.strip() not in (request.settings.region, "us-east-1"):
         raise S3Fault(400, "InvalidLocationConstraint", "The specified location-constraint is not valid")

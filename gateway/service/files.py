@@ -157,7 +157,7 @@ class Files:
             return self._damages.open(store, version.blob_id, start, length)
 
         # by name: to ask isinstance of a protocol costs more than all the rest of a small GET
-        find: Callable[[str], FilePath] | None = getattr(store, "local_path", None)
+        find: Callable[[str], FilePath | None] | None = getattr(store, "local_path", None)
         return Content(version.size, open_range, find(version.blob_id) if find else None)
 
     # -- change -------------------------------------------------------------------------------------------------------

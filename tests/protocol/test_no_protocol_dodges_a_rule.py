@@ -46,6 +46,10 @@ class World:
     login: tuple[str, str]
     tenant: str
     bytes: bytes = b"harmless"
+    upload: str = ""
+    """The id of an upload by parts of ``folder/file.txt`` that was begun before the rule acted."""
+    etag: str = ""
+    """Of its part 1."""
 
     def url(self, key: str, bucket: str = BUCKET) -> str:
         return f"{self.gateway.base_url}/dav/{self.tenant}/{bucket}/{key}"
@@ -61,6 +65,9 @@ class World:
             return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
         errors = answer.get("Errors", [])
         return {"AccessDenied": 403, "OperationAborted": 409}[errors[0]["Code"]] if errors else 200
+
+    def part(self, name: str, key: str, **arguments: Any) -> int:
+        return self.call(name, Bucket=BUCKET, Key=key, UploadId=self.upload, **arguments)
 
     def post(self, key: str) -> int:
         form = self.s3.client.generate_presigned_post(BUCKET, key)
@@ -102,6 +109,13 @@ S3_VERBS: Mapping[str, Verb] = {
     "DeleteBucketTagging": lambda world, _: world.call("delete_bucket_tagging", Bucket=BUCKET),
     "PutBucketCors": lambda world, _: world.call("put_bucket_cors", Bucket=BUCKET, CORSConfiguration=CORS),
     "DeleteBucketCors": lambda world, _: world.call("delete_bucket_cors", Bucket=BUCKET),
+    "CreateMultipartUpload": lambda world, key: world.call("create_multipart_upload", Bucket=BUCKET, Key=key),
+    "UploadPart": lambda world, key: world.part("upload_part", key, PartNumber=2, Body=world.bytes),
+    "UploadPartCopy": lambda world, key: world.part("upload_part_copy", key, PartNumber=3, CopySource=SOURCE),
+    "CompleteMultipartUpload": lambda world, key: world.part(
+        "complete_multipart_upload", key, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": world.etag}]}
+    ),
+    "AbortMultipartUpload": lambda world, key: world.part("abort_multipart_upload", key),
     "PostObject": lambda world, key: world.post(key),
 }
 
@@ -110,6 +124,8 @@ BRING_BYTES = ("PUT", "COPY", "PutObject", "CopyObject", "PostObject")
 NEW_CONTENT = ("PUT", "PutObject", "PostObject")
 GIVE_NAMES = ("PUT", "COPY", "PutObject", "CopyObject", "PostObject")
 NOT_IN_BUCKET = ("CreateBucket", "DeleteBucket")
+OUTSIDE = ("CreateMultipartUpload", "UploadPart", "UploadPartCopy", "AbortMultipartUpload")
+"""Parts are in no bucket yet: what forbids a change of the bucket is asked when they are to become an object."""
 NO_WRITE = ("UNLOCK",)
 """Gives back what the caller has; nothing of the space changes."""
 
@@ -142,6 +158,10 @@ def world_of(gateway: RunningGateway, tenant: str, quota: str | None = None) -> 
         world.s3.client.create_bucket(Bucket=bucket)
     for key in ("source.txt", "folder/file.txt"):
         world.s3.client.put_object(Bucket=BUCKET, Key=key, Body=b"x" * 1000)
+    key = {"Bucket": BUCKET, "Key": "folder/file.txt"}
+    world.upload = world.s3.client.create_multipart_upload(**key)["UploadId"]
+    part = world.s3.client.upload_part(**key, UploadId=world.upload, PartNumber=1, Body=b"p" * 10)
+    world.etag = part["ETag"]
     return world
 
 
@@ -191,7 +211,7 @@ def test_what_is_taken_down_is_touched_by_no_verb(gateway: RunningGateway) -> No
     world = world_of(gateway, "taken")
     gateway.cli("takedown", "set", "taken", f"/{BUCKET}", "--item", "4", "--reason", "a complaint")
     wait_for(lambda: world.dav("PUT", "x", data=b"") == 403)
-    assert set(statuses(world, without(*NO_WRITE, *NOT_IN_BUCKET, "LOCK")).values()) == {403}
+    assert set(statuses(world, without(*NO_WRITE, *NOT_IN_BUCKET, *OUTSIDE, "LOCK")).values()) == {403}
     assert world.s3.signed("GET", f"/{BUCKET}/source.txt").code == "AccessDenied"
     out = {"Bucket": "rules-empty", "Key": "out", "CopySource": SOURCE}
     assert world.call("copy_object", **out) == 403
@@ -206,16 +226,18 @@ def test_a_lock_taken_over_webdav_stops_every_verb_of_others(gateway: RunningGat
     gateway.add_user("locked", "lou", "a password for lou")
     lou = World(gateway, access(gateway, "locked", "lou"), ("lou", "a password for lou"), "locked")
     assert lou.dav("LOCK", "", data=LOCK) == 200
-    inside = without(*NO_WRITE, *NOT_IN_BUCKET)
+    inside = without(*NO_WRITE, *NOT_IN_BUCKET, *OUTSIDE)
     answers = statuses(world, inside)
     assert {answers[name] for name in DAV_VERBS if name in inside} == {423}
     assert {answers[name] for name in S3_VERBS if name in inside} == {409}
-    own = {name: verb for name, verb in S3_VERBS.items() if name not in NOT_IN_BUCKET}
+    own = {name: verb for name, verb in S3_VERBS.items() if name in inside}
+    lou.upload, lou.etag = world.upload, world.etag
     assert set(statuses(lou, own).values()) == {409}  # S3 has no way to show a token
 
 
 def test_the_quota_is_exact_for_every_verb_that_brings_bytes(gateway: RunningGateway) -> None:
     world = world_of(gateway, "full", quota="3000B")
+    world.part("abort_multipart_upload", "folder/file.txt")  # its part is reserved
     world.bytes = b"y" * 1001
     answers = {name: ALL[name](world, f"new-{name}") for name in BRING_BYTES}
     assert answers == {"PUT": 507, "COPY": 201, "PutObject": 403, "CopyObject": 403, "PostObject": 403}
@@ -268,3 +290,20 @@ def wait_for(reached: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.05)
     raise AssertionError("the change does not act")
+
+
+def test_held_content_is_listed_and_read_by_nobody(gateway: RunningGateway) -> None:
+    world = world_of(gateway, "holding")
+    held = NO_PROGRAMS.replace('ext == "exe"', 'ext == "held"').replace("refuse", "hold")
+    (gateway.folder / "hold.yaml").write_text(held)
+    gateway.cli("policy", "apply", "content", str(gateway.folder / "hold.yaml"), "--tenant", "holding")
+    wait_for(lambda: world.dav("PUT", "x.held", data=b"1") in (201, 204) and world.dav("GET", "x.held") == 403)
+    put = world.s3.client.put_object(Bucket=BUCKET, Key="y.held", Body=b"held")
+    assert put["ETag"] in str(world.s3.client.list_objects_v2(Bucket=BUCKET)["Contents"])
+    answer = world.s3.signed("GET", f"/{BUCKET}/y.held")
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+    assert b"<Reason>held</Reason>" in answer.body
+    for key in ("x.held", "y.held"):
+        source = {"Bucket": BUCKET, "Key": key}
+        assert world.call("copy_object", Bucket=BUCKET, Key="copy.txt", CopySource=source) == 403
+        assert world.dav("COPY", key, headers={"Destination": world.url("copy.txt")}) == 403

@@ -449,3 +449,48 @@ def test_webdav_shows_the_file_beside_a_folder_under_a_suffix(
     moved = {"Destination": url + "renamed"}
     assert requests.request("MOVE", url + "dir%20(file)", headers=moved, auth=login, timeout=30).status_code == 201
     assert keys(s3, bucket) == ["dir/below", "other", "renamed"]
+
+
+def test_requests_are_metered_by_their_class(s3_gateway: RunningGateway, bucket: str) -> None:
+    s3_gateway.add_tenant("metered", login="mel")
+    own = access(s3_gateway, "metered", "mel")
+
+    def counted() -> dict[str, int]:
+        text = requests.get(f"{s3_gateway.desk_url}/metrics", timeout=30).text
+        line = r'^kurado_requests_total\{(?=.*tenant="metered").*class="(\w+)".*\} (\d+)'
+        return {name: int(value) for name, value in re.findall(line, text, re.MULTILINE) if value != "0"}
+
+    own.client.create_bucket(Bucket="bills")
+    own.client.put_object(Bucket="bills", Key="k", Body=b"x")
+    own.client.get_object(Bucket="bills", Key="k")["Body"].read()
+    own.client.list_objects_v2(Bucket="bills")
+    own.client.list_buckets()
+    for _ in range(50):
+        if counted() == {"write": 2, "read": 1, "list": 2}:
+            break
+        threading.Event().wait(0.1)
+    assert counted() == {"write": 2, "read": 1, "list": 2}
+
+
+def test_the_first_listing_is_still_spoken(s3: S3Access, bucket: str) -> None:
+    for key in ("a", "b/1", "b/2", "c", "d e/1"):
+        s3.client.put_object(Bucket=bucket, Key=key, Body=b"")
+    first = s3.client.list_objects(Bucket=bucket, Delimiter="/", MaxKeys=2)
+    assert [one["Key"] for one in first["Contents"]] == ["a"]
+    assert [one["Prefix"] for one in first["CommonPrefixes"]] == ["b/"]
+    assert first["NextMarker"] == "b/"
+    rest = s3.client.list_objects(Bucket=bucket, Delimiter="/", Marker=first["NextMarker"])
+    assert [one["Key"] for one in rest["Contents"]] == ["c"]
+    assert [one["Prefix"] for one in rest["CommonPrefixes"]] == ["d e/"]
+    plain = s3.client.list_objects(Bucket=bucket, MaxKeys=1, Marker="b/1")
+    assert ([one["Key"] for one in plain["Contents"]], plain["IsTruncated"]) == (["b/2"], True)
+    assert "NextMarker" not in plain
+    assert s3.client.list_objects_v2(Bucket=bucket, MaxKeys=0)["KeyCount"] == 0
+    assert refused(s3.client.list_objects_v2, Bucket=bucket, ContinuationToken="no") == (400, "InvalidArgument")
+    pages = s3.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, PaginationConfig={"PageSize": 2})
+    assert [one["Key"] for page in pages for one in page["Contents"]] == ["a", "b/1", "b/2", "c", "d e/1"]
+
+
+def test_another_owner_than_expected_is_refused(s3: S3Access, bucket: str) -> None:
+    s3.client.list_objects_v2(Bucket=bucket, ExpectedBucketOwner="acme")
+    assert refused(s3.client.list_objects_v2, Bucket=bucket, ExpectedBucketOwner="rival") == (403, "AccessDenied")
