@@ -2,7 +2,7 @@
 
 The log of everything that persons of the provider asked to see, approved and read of its content (RULES PRV-03), also
 as JSON; and the list of all files with their checksums, with which a copy to elsewhere is checked (DAT-03, DSC-03).
-``/account/`` is that of the tenant of the login. Nothing can be changed here.
+``/account/TENANT/claim`` takes a claim for compensation. ``/account/`` is that of the tenant of the login.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gateway.domain.names import Path, sort_key
 from gateway.domain.node import Node
 from gateway.domain.tenant import Caller, Role
 from gateway.exchange import Exchange, Reply
+from gateway.gate import claimform
 from gateway.gate.accounting import Account
 from gateway.gate.auth import Authenticator, caller_of
 from gateway.hooks import Request
@@ -68,12 +69,17 @@ class AccountPages:
             return await self._refuse(exchange, caller, (), error)
 
     async def _page(self, exchange: Exchange, caller: Caller, page: str, suspended: KuradoError | None) -> Reply:
-        if exchange.method not in ("GET", "HEAD"):
+        if exchange.method not in ("GET", "HEAD") and not (exchange.method == "POST" and page == "claim"):
             return Reply(
                 405, {"Content-Type": "text/plain; charset=utf-8", "Allow": "GET, HEAD"}, b"only GET and HEAD\n"
             )
         if caller.user.role is not Role.OWNER:
             raise Forbidden("these pages are for owners of the space")
+        if page == "claim":
+            if exchange.method != "POST":
+                return await self._read(lambda: claimform.show(self._services, caller))
+            fields = await claimform.read_form(exchange)
+            return await self._read(lambda: claimform.file(self._services, caller, fields))
         if page == "":
             acts = await self._read(lambda: self._services.breakglass.reads(caller.tenant))
             return Reply(200, HTML_HEADERS, _html(caller.tenant.name, acts).encode())
@@ -168,6 +174,7 @@ def _html(tenant: str, acts: Sequence[Act]) -> str:
         f"{table if acts else empty}"
         f'<p><a href="{ROOT}/{shown}/access.json">The same as JSON</a> · '
         f'<a href="{ROOT}/{shown}/files.jsonl">All your files with their checksums</a>, to check a copy with · '
+        f'<a href="{ROOT}/{shown}/claim">Claim compensation</a> · '
         f'<a href="/dav/{shown}/">Your files</a></p></body></html>'
     )
 
