@@ -164,10 +164,11 @@ def test_no_event_is_in_the_replica_before_the_acts_that_were_committed_with_it(
     assert "suspended" in content(replicated, "kurado/acts/")
 
 
-def test_the_source_acts_on_while_the_replica_is_away(replicated: Replicated, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> Any:
-        raise BackendUnavailable("the replica is away")
+def fail(*_: object) -> Any:
+    raise BackendUnavailable("the replica is away")
 
+
+def test_the_source_acts_on_while_the_replica_is_away(replicated: Replicated, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(replicated.plugin._replica().store, "writer", fail)
         live(replicated.space, "acme")
@@ -210,7 +211,7 @@ def test_many_small_objects_of_acts_are_merged(replicated: Replicated) -> None:
     assert verify(replicated) == []
 
 
-def test_acts_that_somebody_took_away_are_copied_again(replicated: Replicated) -> None:
+def test_acts_that_somebody_took_away_are_copied_again(replicated: Replicated, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two", "three"):
         apply(replicated.space, name)
         replicated.job("acts")
@@ -218,6 +219,12 @@ def test_acts_that_somebody_took_away_are_copied_again(replicated: Replicated) -
     objects(replicated, gone).unlink()
     objects(replicated, keys(replicated, "kurado/papers/two.")[0]).unlink()
     assert any("acts" in problem for problem in verify(replicated))
+    with monkeypatch.context() as patch:
+        patch.setattr(replicated.plugin._replica().store, "writer", fail)
+        patch.setattr(replicated.plugin._acts, "keep_all_papers", lambda _: None)
+        with pytest.raises(BackendUnavailable):
+            replicated.job("tidy")
+    assert status_of(replicated.plugin._context, replicated.plugin._replica)["acts"]["behind"] == 2
     replicated.job("tidy")
     assert verify(replicated) == []
 
@@ -348,6 +355,7 @@ def test_who_was_refused_before_is_refused_after(tmp_path: Path) -> None:
         replicated.deliver()
         clock, place, caller = space.clock, replicated.place, space.caller
     with open_restored(tmp_path / "new", place, clock, PLUGINS) as (services, _):
+        assert services.snapshots.acts_progress(SUBSCRIBER).seq == services.snapshots.acts_count() - 1
         shady = services.accounts.tenant("shady")
         user = services.db.read(lambda tx: tx.users.find(shady.id, "hanako"))
         assert user is not None
