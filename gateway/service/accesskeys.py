@@ -8,13 +8,14 @@ that the directory looks at three times a second, so a disabled key ends everywh
 from __future__ import annotations
 
 import base64
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.domain.acts import Act
-from gateway.domain.errors import NotFound, Unauthenticated
+from gateway.domain.errors import NotFound, Unauthenticated, Unavailable
 from gateway.domain.tenant import Tenant, User
 from gateway.service.directory import Directory
 from gateway.service.unit_of_work import Database, Tx
@@ -24,6 +25,8 @@ CREATED, DISABLED, ENABLED = "key.created", "key.disabled", "key.enabled"
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _RULE = "ACCT-01"
 _MAX_CACHED = 10_000
+
+log = logging.getLogger("kurado.keys")
 
 
 class Wrapping(Protocol):
@@ -65,7 +68,8 @@ class AccessKeys:
         self._db = db
         self._directory = directory
         self._clock = clock
-        self._wrapping = wrapping
+        self._load = wrapping
+        self._master: Wrapping | None = None
         self._known: dict[str, tuple[AccessKey, str] | None] = {}
         self._revision = -1
 
@@ -76,7 +80,7 @@ class AccessKeys:
         owner, _ = self._db.read(lambda tx: _user(tx, tenant, login))
         key_id = "KU" + "".join(secrets.choice(_ALPHABET) for _ in range(18))
         secret = base64.b64encode(secrets.token_bytes(30)).decode()
-        wrapped = base64.b64encode(self._wrapping().wrap(secret.encode(), _purpose(key_id))).decode()
+        wrapped = base64.b64encode(self._open_master().wrap(secret.encode(), _purpose(key_id))).decode()
         now = self._clock()
         data = {"tenant": owner.name, "user": login, "secret": wrapped}
 
@@ -156,10 +160,21 @@ class AccessKeys:
                 return Signer(key.id, secret, tenant, user)
         raise Unauthenticated("the access key is not known here")
 
+    def _open_master(self) -> Wrapping:
+        if self._master is None:
+            try:
+                self._master = self._load()
+            except ValueError as error:
+                raise Unavailable(f"the master key cannot be used: {error}") from error
+        return self._master
+
     def _unwrapped(self, key: AccessKey) -> str:
+        """The secret, "" where another master key wrapped it. Raises Unavailable."""
+        master = self._open_master()
         try:
-            return self._wrapping().unwrap(base64.b64decode(key.wrapped), _purpose(key.id)).decode()
-        except Exception:
+            return master.unwrap(base64.b64decode(key.wrapped), _purpose(key.id)).decode()
+        except Exception as error:
+            log.error("an access key is not accepted: its secret cannot be unwrapped", extra={"reason": str(error)})
             return ""
 
 
