@@ -11,8 +11,10 @@ import pytest
 
 from gateway.domain.calendar import jst_midnight
 from gateway.domain.errors import AlreadyExists
+from gateway.domain.units import GB
 from gateway.hooks import TrafficSample
 from gateway.service.services import Services
+from gateway.testing.contracts import ANN, ISSUER, begin, on
 from gateway.testing.replicas import Replicated, open_replicated, open_restored
 from gateway.testing.space import Clock
 
@@ -173,3 +175,39 @@ def test_resync_writes_damaged_figures_anew(tmp_path: Path) -> None:
         source, clock, place = figures(replicated.space.services), replicated.space.clock, replicated.place
     with open_restored(tmp_path / "new", place, clock) as (services, _):
         assert figures(services) == source
+
+
+def test_invoices_come_back_as_issued_and_the_next_is_what_it_would_have_been(tmp_path: Path) -> None:
+    start, second, third = date(2027, 4, 21), date(2027, 5, 21), date(2027, 6, 21)
+    plugins = ("quota", "contract_state")
+    with open_replicated(tmp_path, plugins=plugins, clock=Clock(jst_midnight(start))) as replicated:
+        space, services = replicated.space, replicated.space.services
+        services.policies.apply("issuer", ISSUER, "ann")
+        begin(space, "acme", start)
+        acme = services.accounts.tenant("acme").id
+        for n, day in enumerate((start, second), 1):
+            on(space, day, hour=10)
+            sample = TrafficSample("gate", n, acme, space.clock.now, 0, (150 + n) * GB, 0, {"read": 1})
+            services.db.write(lambda tx, sample=sample: services.host.traffic([sample], tx.usage)).result()  # type: ignore[misc]
+        replicated.deliver()
+        services.db.write(lambda tx: tx.leases.remove(space.deployment.boot_id)).result()
+        services.usage.close_due()
+        (issued,) = services.billing.closing.close(start, ANN)
+        replicated.deliver()
+        replicated.job("acts")
+        replicated.job("keep")
+        number = issued.invoices[0].number
+        known = services.billing.invoices.document(number)
+        with open_restored(tmp_path / "new", replicated.place, space.clock, plugins) as (restored, report):
+            assert report.warnings == []
+            assert restored.billing.invoices.document(number) == known
+            assert known[1]
+            restored.db.write(lambda tx: tx.leases.remove(restored.boot_id)).result()
+            on(space, third)
+            totals = []
+            for one in (services, restored):
+                (following,) = one.billing.closing.close(second, ANN)
+                (document,) = following.invoices
+                totals.append((document.number, document.total, [line.amount for line in document.lines]))
+            assert totals[0] == totals[1]
+            assert any(amount == 520 for amount in totals[0][2])  # 52 GB beyond the plan's 100, of the traffic
