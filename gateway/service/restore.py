@@ -185,7 +185,7 @@ class Restoring:
         """Figures as they were kept, and then the events after them; or, where the replica has none, all events."""
         lines = [line for name in reader.states(f"{layout.USAGE}{space.name}/") for line in reader.state(name)]
         booked = max((line["seq"] for line in lines if line["table"] == "usage_state"), default=0)
-        if booked > space.seq:  # the log is damaged before that: what was booked after it did not come back
+        if not 0 < booked <= space.seq:  # damaged, or the log is: all that came back of the log is booked anew
             lines = [line for line in lines if line["table"] not in ("usage_state", "usage_hours")]
         self._db.write(lambda tx: tx.archive.put(lines)).result()
         for events in reader.events(space.name, 0, space.seq):
@@ -220,7 +220,6 @@ class Restoring:
         lines = reader.state(layout.POLICIES)
         if not lines:
             reader.warnings.append("the replica holds no policies: the defaults are in force")
-
         self._db.write(lambda tx: tx.archive.put(lines)).result()
 
     def _restore_acts(self, reader: ReplicaReader, last: int | None) -> RestoredActs:

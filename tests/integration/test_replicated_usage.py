@@ -127,6 +127,22 @@ def test_a_log_that_ends_before_the_figures_takes_them_from_its_events(tmp_path:
         assert (usage["end_bytes"], usage["bytes_in"]) == (10, 7)
 
 
+def test_with_damaged_figures_storage_is_counted_from_the_events_and_the_damage_is_named(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, clock=Clock(START)) as replicated:
+        live(replicated, 15, random.Random(4))
+        replicated.deliver()
+        newest = max(info.key for info in replicated.store.list("kurado/usage/"))
+        (file,) = replicated.place.rglob(newest.replace("/", "+"))
+        file.write_bytes(file.read_bytes()[:-9])
+        source = replicated.space.services.usage.statement("studio")["usage"]
+        clock, place = replicated.space.clock, replicated.place
+    with open_restored(tmp_path / "new", place, clock) as (services, report):
+        assert [newest in warning for warning in report.warnings] == [True]
+        usage = services.usage.statement("studio")["usage"]
+        assert usage["byte_ms"] == source["byte_ms"]
+        assert 0 < usage["bytes_in"] < source["bytes_in"]
+
+
 def test_a_removed_tenant_leaves_its_figures_and_its_name_and_no_name_of_a_file(tmp_path: Path) -> None:
     with open_replicated(tmp_path, clock=Clock(START)) as replicated:
         space = replicated.space
