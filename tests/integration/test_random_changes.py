@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from gateway.domain.errors import KuradoError
 from gateway.domain.events import node_to_json
 from gateway.domain.names import Path
-from gateway.domain.node import VersionState
+from gateway.domain.node import Node, Version, VersionState
 from gateway.domain.replay import Space as Replayed
-from gateway.domain.upload import CLEAN, NO_CONDITIONS, Declared, Outcome, Verdict
+from gateway.domain.upload import CLEAN, NO_CONDITIONS, Declared, Outcome, PropertyChange, Verdict
 from gateway.service import files, trees
 from gateway.service.contracts import Actor
+from gateway.service.objects import Key
+from gateway.service.placing import BY_KEY
 from gateway.service.sweeper import READ_GRACE_MS
 from gateway.service.uploads import Upload
 from gateway.testing.space import Space, open_space
@@ -78,6 +81,7 @@ def change(space: Space, rng: random.Random) -> None:
         lambda: judge(space, rng),
         lambda: sweep(space),
         lambda: services.trees.erase_detached(1),
+        *by_key(space, rng, [path[0] for path in collections if path]),
         lambda: services.takedowns.set(caller.tenant, file, 2, "a complaint", ANN),
         lambda: services.takedowns.lift(f"T{rng.randrange(1, 9)}", "over", ANN),
     ]
@@ -85,6 +89,43 @@ def change(space: Space, rng: random.Random) -> None:
         rng.choice(actions)()
     except KuradoError:
         return
+
+
+def by_key(space: Space, rng: random.Random, buckets: list[str]) -> list[Callable[[], object]]:
+    """What S3 does: names byte for byte, parents implied, folders explicit or not."""
+    services, caller, objects = space.services, space.caller, space.services.objects
+    bucket = rng.choice([*buckets, "a"])
+
+    def key(*, folder: bool = False) -> Key:
+        return Key((bucket, *(rng.choice(NAMES) for _ in range(rng.choice((1, 1, 2, 3))))), folder)
+
+    def put_object() -> None:
+        body = rng.randbytes(rng.choice([0, 10, 100]))
+        change = PropertyChange(("{urn:kurado:meta}",), {"{urn:kurado:meta}m": f"<m>{rng.random()}</m>"})
+        declared = Declared(len(body), md5_etag=True, facts={"f": "1"}, properties=change)
+        upload = services.uploads.open(caller, key().path, declared, NO_CONDITIONS, BY_KEY)
+        upload.feed(body)
+        upload.finish()
+
+    def copied(version: Version, number: int, now: int) -> Version:
+        return replace(version, id=number, created_at=now)
+
+    def ignore(_: Node) -> None:
+        return None
+
+    return [
+        put_object,
+        put_object,
+        put_object,
+        lambda: objects.put_folder(caller, key(folder=True), PropertyChange(), NO_CONDITIONS),
+        lambda: objects.delete(caller, key()).result(),
+        lambda: objects.delete(caller, key()).result(),
+        lambda: objects.delete(caller, key(folder=True)).result(),
+        lambda: objects.change(caller, key(folder=rng.random() < 0.5), lambda props: {**props, "{x:}q": "<q/>"}),
+        lambda: objects.copy(caller, key(), key(), made=copied, change=None, source_conditions=ignore),
+        lambda: services.buckets.create(caller, rng.choice(NAMES)),
+        lambda: services.buckets.delete(caller, bucket),
+    ]
 
 
 def places(space: Space) -> tuple[list[Path], list[Path]]:
