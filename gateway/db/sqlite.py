@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine
@@ -112,30 +112,37 @@ class SqliteSource:
         if moment - self._kept < _EMPTY_EVERY:
             return
         self._kept = moment
-        self._keep_room()
-        if _size(self._journal) < _JOURNAL:
+        has_room = self._keep_room()
+        if has_room and _size(self._journal) < _JOURNAL:
             return
         with suppress(sqlite3.Error):
             session.command(f"PRAGMA busy_timeout = {_EMPTY_WAIT}")
-            session.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            session.rows(f"PRAGMA wal_checkpoint({'TRUNCATE' if has_room else 'RESTART'})")
         session.command(f"PRAGMA busy_timeout = {int(_BUSY * 1000)}")
 
-    def _keep_room(self) -> None:
-        """A file that can be given up: a deletion, too, needs space in the journal before it frees any."""
+    def _keep_room(self) -> bool:
+        """A file that can be given up: a deletion, too, needs space in the journal before it frees any. False when it
+        was: then the journal must not grow but begin anew, in the room that it has."""
         with suppress(OSError):
             disk = os.statvfs(self.path.parent)
             size = disk_reserve(disk.f_blocks * disk.f_frsize)
             if not size or disk.f_bavail * disk.f_frsize < 4 * size:
-                return
+                return not size or self._ballast.exists()
             ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
             try:
                 os.posix_fallocate(ballast, 0, size)
             finally:
                 os.close(ballast)
+        return True
 
     def make_room(self) -> bool:
         self._ballast.unlink(missing_ok=True)
-        return self._free() >= _LITTLE  # perhaps another process has given it up just now
+        begun_anew = False
+        with suppress(sqlite3.Error), closing(self._open()) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {_EMPTY_WAIT}")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            begun_anew = not busy
+        return begun_anew or self._free() >= _LITTLE  # perhaps another process has given it up just now
 
     def fault(self, error: BaseException) -> Fault:
         error = driver_error(error)

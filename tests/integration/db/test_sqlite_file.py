@@ -319,6 +319,24 @@ def test_what_is_small_is_still_done_on_a_disk_that_others_have_filled(on_disk: 
     assert kept.exists()
 
 
+def test_what_is_small_goes_on_for_ever_on_a_full_disk(
+    on_disk: SqlDatabase, disk: LoopDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal begins anew in its own room: else the small change of the gateway itself would use up what is kept
+    for a deletion."""
+    monkeypatch.setattr(sqlite, "_EMPTY_EVERY", 0)
+    kept, journal = disk.folder / "kurado.db-ballast", disk.folder / "kurado.db-wal"
+    mark(on_disk, "x")
+    filler = disk.fill(leave=0)
+    while kept.exists():
+        mark(on_disk, "0" * 65536)
+    disk.fill_more(filler)
+    size = journal.stat().st_size
+    for number in range(3 * size // 65536):
+        mark(on_disk, f"{number:08}" * 8192)
+    assert journal.stat().st_size == size
+
+
 def test_only_those_that_do_not_fit_are_refused_on_a_full_disk(on_disk: SqlDatabase, disk: LoopDisk) -> None:
     tenant = new_tenant(on_disk)
     ballast = disk.fill(leave=1 << 20)
