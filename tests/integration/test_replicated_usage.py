@@ -33,7 +33,10 @@ def live(replicated: Replicated, days: int, rng: random.Random) -> None:
     space = replicated.space
     for _ in range(days):
         space.deployment.leases.renew()
-        space.put(f"f{rng.randrange(4)}", rng.randbytes(rng.randrange(500)))
+        for _ in range(3):
+            space.put(f"f{rng.randrange(4)}", rng.randbytes(rng.randrange(500)))
+            space.clock.forward(600 * rng.random())
+            space.deployment.leases.renew()
         read_traffic(replicated, space.clock.now, bytes_in=rng.randrange(1000), read=rng.randrange(5))
         replicated.deliver()
         if rng.random() < 0.7:
@@ -65,7 +68,7 @@ def figures(services: Services) -> dict[str, Any]:
 
 def test_statements_traffic_and_records_of_months_come_back_and_periods_close_once(tmp_path: Path) -> None:
     with open_replicated(tmp_path, clock=Clock(START)) as replicated:
-        live(replicated, 50, random.Random(1))
+        live(replicated, 36, random.Random(1))
         replicated.space.clock.forward(600)
         replicated.space.deployment.leases.renew()
         replicated.deliver()
@@ -129,7 +132,7 @@ def test_a_log_that_ends_before_the_figures_takes_them_from_its_events(tmp_path:
 
 def test_with_damaged_figures_storage_is_counted_from_the_events_and_the_damage_is_named(tmp_path: Path) -> None:
     with open_replicated(tmp_path, clock=Clock(START)) as replicated:
-        live(replicated, 15, random.Random(4))
+        live(replicated, 10, random.Random(4))
         replicated.deliver()
         newest = max(info.key for info in replicated.store.list("kurado/usage/"))
         (file,) = replicated.place.rglob(newest.replace("/", "+"))
@@ -177,7 +180,7 @@ def test_resync_writes_damaged_figures_anew(tmp_path: Path) -> None:
     from plugins import _replica_checks as checks
 
     with open_replicated(tmp_path, clock=Clock(START)) as replicated:
-        live(replicated, 15, random.Random(3))
+        live(replicated, 10, random.Random(3))
         replicated.deliver()
         plugin = replicated.plugin
         oldest = min(info.key for info in replicated.store.list("kurado/usage/"))
