@@ -57,6 +57,7 @@ def examine(app: Application) -> list[HealthFact]:
             facts.append(HealthFact("schema", OK, "is the one that this version works with"))
             facts += deployment.services.health.examine()
             facts += policy_drift(deployment)
+            facts += access_keys(deployment)
     except SchemaError as error:
         facts.append(HealthFact("schema", ERROR, str(error)))
     except PluginError as error:
@@ -66,6 +67,20 @@ def examine(app: Application) -> list[HealthFact]:
     except (KuradoError, OSError) as error:
         facts.append(HealthFact("opening", ERROR, told(error)))
     return facts
+
+
+def access_keys(deployment: daemon.Deployment) -> list[HealthFact]:
+    """Whether the master key is the one that the secrets of access keys were wrapped by; nothing without keys."""
+    keys = deployment.services.accesskeys
+    count = len(keys.all())
+    try:
+        unusable = keys.unusable()
+    except KuradoError as error:
+        return [HealthFact("access-keys", ERROR, told(error))]
+    if unusable:
+        message = f"{len(unusable)} of {count} were made under another master key: bring it back, or make new keys"
+        return [HealthFact("access-keys", ERROR, message, float(len(unusable)))]
+    return [HealthFact("access-keys", OK, f"{count} can be checked")] if count else []
 
 
 def policy_drift(deployment: daemon.Deployment) -> list[HealthFact]:

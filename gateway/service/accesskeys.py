@@ -103,6 +103,11 @@ class AccessKeys:
         found = [key for key in folded.values() if key and tenant in (None, key.tenant)]
         return sorted(found, key=lambda key: (key.tenant, key.login, key.created_at))
 
+    def unusable(self) -> list[AccessKey]:
+        """Enabled keys whose secrets another master key wrapped. Unavailable when there are keys and the master key
+        cannot be read."""
+        return [key for key in self.all() if not key.disabled and not self._unwrapped(key)]
+
     def set_disabled(self, key_id: str, disabled: bool, who: str) -> AccessKey:
         """Ends a key, or lets it in again. NotFound."""
         now = self._clock()

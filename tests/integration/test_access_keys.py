@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commands.doctor import access_keys
 from gateway.domain.errors import NotFound, Unauthenticated
 from gateway.testing.space import Space, open_space
 
@@ -75,5 +76,21 @@ def test_with_another_master_key_old_keys_are_as_unknown_as_any(tmp_path: Path) 
     with open_space(tmp_path) as space:
         with pytest.raises(Unauthenticated):
             space.services.accesskeys.signer(key.id)
+        assert [one.id for one in space.services.accesskeys.unusable()] == [key.id]
         newer, secret = space.services.accesskeys.create("studio", "ann", "operator")
         assert space.services.accesskeys.signer(newer.id).secret == secret
+
+
+def test_doctor_tells_of_keys_that_nobody_can_use(tmp_path: Path) -> None:
+    with open_space(tmp_path) as space:
+        assert access_keys(space.deployment) == []
+        space.services.accesskeys.create("studio", "ann", "operator")
+        assert [one.level for one in access_keys(space.deployment)] == ["ok"]
+    (tmp_path / "data" / "master.key").write_text("ab" * 32 + "\n")
+    with open_space(tmp_path) as space:
+        [fact] = access_keys(space.deployment)
+        assert (fact.level, fact.value) == ("error", 1.0)
+    (tmp_path / "data" / "master.key").write_text("no key")
+    with open_space(tmp_path) as space:
+        [fact] = access_keys(space.deployment)
+        assert "master key" in fact.message
