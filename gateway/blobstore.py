@@ -135,7 +135,9 @@ _OF_REPLICA = re.compile(r"t/([^/]+)/")
 
 def owner_of(key: str) -> str:
     """Whose bytes a key names: in ids of blobs what follows the first dot of the last segment (the tenant's id), in
-    the logs of a replica the tenant's name; "" for what is nobody's."""
+    the logs of a replica the tenant's name; "" for what is nobody's, as all else in a replica is."""
+    if key.startswith("kurado/"):
+        return ""
     if found := _OF_REPLICA.match(key):
         return found[1]
     return key.rpartition("/")[2].partition(".")[2]
