@@ -36,11 +36,20 @@ json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, 
 
 
 class Application:
-    """``config`` raises ConfigError; ``deployment`` what :func:`gateway.daemon.open_deployment` raises."""
+    """``config`` raises ConfigError; ``deployment`` what :func:`gateway.daemon.open_deployment` raises.
 
-    def __init__(self, config_file: Path | None, environ: Mapping[str, str] | None = None) -> None:
+    ``timepiece`` is what all processes of this command go by, in ms UTC; None for the machine's clock.
+    """
+
+    def __init__(
+        self,
+        config_file: Path | None,
+        environ: Mapping[str, str] | None = None,
+        timepiece: Callable[[], int] | None = None,
+    ) -> None:
         self.config_file = config_file
         self.environ = os.environ if environ is None else environ
+        self.timepiece = timepiece
 
     @cached_property
     def config(self) -> Config:
@@ -52,7 +61,7 @@ class Application:
     def deployment(self) -> Deployment:
         from gateway import daemon, logs
 
-        opened = daemon.open_deployment(self.config)
+        opened = daemon.open_deployment(self.config, clock=self.timepiece or daemon.wall_clock)
         logs.configure("warning", role="cli", mask_key=daemon.installation_key(self.config.data_dir))
         return opened
 

@@ -68,8 +68,17 @@ def status(app: Application, name: str, role: str, as_json: bool) -> None:
         show_json(data)
         return
     for key, value in data.items():
-        if value not in (None, [], ""):
-            click.echo(f"{key.replace('_', ' '):<24}  {value}")
+        if value not in (None, [], {}, ""):
+            click.echo(f"{key.replace('_', ' '):<24}  {_in_words(value)}")
+
+
+def _in_words(value: object) -> str:
+    """``[{plan: pro, effective_on: 2027-05-01}]`` as ``pro 2027-05-01``; what is not there is left out."""
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    if isinstance(value, dict):
+        return " ".join(str(each) for each in value.values() if each is not None)
+    return str(value)
 
 
 @click.command("history")
@@ -135,14 +144,18 @@ def status_data(app: Application, one: Contract) -> dict[str, Any]:
         "last_day": _iso(one.last_day(today, values)),
         "ended_on": _iso(ended_on(one, today, values)),
         "coming_plans": [
-            f"{each.agreed.plan} on {each.effective_on}" for each in one.changes if each.effective_on > today
+            {"plan": each.agreed.plan, "effective_on": _iso(each.effective_on)}
+            for each in one.changes
+            if each.effective_on > today
         ],
         "stop_requested_by": one.stop_requested_by or None,
-        "demands": [f"{each.id} {each.ground}" + (" met" if each.cured else "") for each in one.demands],
+        "demands": [{"demand": each.id, "ground": each.ground, "met_on": _iso(each.cured)} for each in one.demands],
         "overload_cases": [each.id for each in one.overloads],
         "term_last_day": None,
-        "documents": [f"{kind} {version}" for kind, version in values.versions.items() if kind in AGREED],
-        "agreements": [f"{about} {days} days" if days else about for about, days in one.agreements.items()],
+        "documents": [
+            {"document": kind, "version": version} for kind, version in values.versions.items() if kind in AGREED
+        ],
+        "agreements": [{"about": about, "days": days or None} for about, days in one.agreements.items()],
         "liability_cap": one.billed_plan(today).fees.monthly * values.liability_cap_months if plan else None,
     }
     if terms:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TextIO
 
 import click
@@ -46,7 +47,7 @@ def serve(app: Application) -> None:
         return config
 
     configuration.check_certificate(app.config)
-    sys.exit(run_serve(app.config, load, _print_ready))
+    sys.exit(run_serve(app.config, load, _print_ready, clock=app.timepiece or daemon.wall_clock))
 
 
 def _print_ready(urls: Mapping[str, str]) -> None:
@@ -62,6 +63,7 @@ def run_serve(
     reloads: bool = True,
     prepare: Callable[[daemon.Deployment], None] | None = None,
     log_file: TextIO | None = None,
+    clock: Callable[[], int] = daemon.wall_clock,
 ) -> int:
     """Repairs what a crash left, starts the children and serves until told to stop; returns the exit status.
 
@@ -77,7 +79,7 @@ def run_serve(
     )
 
     def before_start() -> None:
-        with daemon.open_deployment(config, role="start") as deployment:
+        with daemon.open_deployment(config, role="start", clock=clock) as deployment:
             daemon.check_database_is_the_one(deployment)
             for line in daemon.repair_after_crash(deployment):
                 click.echo(f"repaired after a crash: {line}", err=True)
@@ -90,7 +92,7 @@ def run_serve(
         prepare=before_start,
         say=lambda text: click.echo(f"kurado: {text}", err=True),
         when_ready=when_ready,
-        child=live,
+        child=partial(live, clock=clock),
         reloads=reloads,
         output=None if log_file is None else log_file.fileno(),
     )
@@ -101,13 +103,13 @@ def run_serve(
         return 1
 
 
-def live(role: str, config: Config, handed: Handed) -> None:
+def live(role: str, config: Config, handed: Handed, clock: Callable[[], int]) -> None:
     """One process of the daemon, from its fork to its end."""
     # the terminal sends these to the whole group: the supervisor takes them and tells its children
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        deployment = daemon.open_deployment(config, role=role, handed=handed)
+        deployment = daemon.open_deployment(config, role=role, clock=clock, handed=handed)
     except CANNOT_START as error:
         handed.tell_failure(str(error))
         sys.exit(1)

@@ -47,6 +47,7 @@ class RunningGateway:
     desk_url: str = ""
     s3_url: str = ""
     process: subprocess.Popen[bytes] | None = None
+    command: Sequence[str] = COMMAND
 
     @property
     def dav_url(self) -> str:
@@ -73,7 +74,7 @@ class RunningGateway:
         ready_before = self._out.read_text().count("kurado ready") if self._out.exists() else 0
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, "--config", str(self.folder / "gateway.yaml"), "serve"],
+                [*self.command, "--config", str(self.folder / "gateway.yaml"), "serve"],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -127,7 +128,7 @@ class RunningGateway:
     def cli(self, *args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """``kurado --config <folder>/gateway.yaml args``; with ``check`` a failure is an AssertionError."""
         done = subprocess.run(
-            [*COMMAND, "--config", str(self.folder / "gateway.yaml"), *args],
+            [*self.command, "--config", str(self.folder / "gateway.yaml"), *args],
             input=input,
             capture_output=True,
             text=True,
