@@ -20,6 +20,8 @@ STATUS: Mapping[type[e.KuradoError], int] = {
     e.NotFound: 404,
     e.NoBucket: 404,
     e.NoUpload: 404,
+    e.NoVersion: 404,
+    e.DeleteMarker: 404,
     e.ParentMissing: 409,
     e.AlreadyExists: 405,
     e.NotEmpty: 409,

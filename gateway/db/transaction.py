@@ -6,6 +6,7 @@ from gateway.db.repositories.acts import Acts, Documents
 from gateway.db.repositories.archive import Archive
 from gateway.db.repositories.blobs import Blobs
 from gateway.db.repositories.events import Events
+from gateway.db.repositories.kept import Kept
 from gateway.db.repositories.leases import Leases
 from gateway.db.repositories.locks import Locks
 from gateway.db.repositories.nodes import Nodes
@@ -19,6 +20,7 @@ from gateway.db.repositories.users import Users
 from gateway.db.session import Session
 from gateway.db.usage import UsageRepository as Usages
 from gateway.service.archive import ArchiveRepository
+from gateway.service.keptrows import KeptRepository
 from gateway.service.partrows import MultipartRepository
 from gateway.service.unit_of_work import (
     ActRepository,
@@ -58,4 +60,5 @@ class Transaction:
         self.documents: DocumentRepository = Documents(session)
         self.takedowns: TakedownRepository = Takedowns(session)
         self.archive: ArchiveRepository = Archive(session)
+        self.kept: KeptRepository = Kept(session)
         self.multipart: MultipartRepository = Parts(session)

@@ -55,6 +55,23 @@ class NoUpload(NotFound):
     code = "no-such-upload"
 
 
+class NoVersion(NotFound):
+    """No version of that id, present or kept."""
+
+    code = "no-such-version"
+
+
+class DeleteMarker(NotFound):
+    """The present version of a key, or (``by_id``) the one that was asked for, is a delete marker."""
+
+    code = "deleted"
+
+    def __init__(self, version_id: str, *, by_id: bool = False) -> None:
+        super().__init__("The specified key does not exist.")
+        self.version_id = version_id
+        self.by_id = by_id
+
+
 class ParentMissing(KuradoError):
     """An intermediate collection does not exist (RFC 4918 section 9.3.1, 409)."""
 

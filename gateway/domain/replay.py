@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.domain import events as kinds
 from gateway.domain.events import Event, node_from_json, node_to_json, version_from_json, version_to_json
+from gateway.domain.history import KEPT_VERSIONS, KeptVersion, from_record
 from gateway.domain.node import Kind, Node, Version, VersionState
 from gateway.domain.tenant import TenantState
 
@@ -48,14 +49,24 @@ class Space:
             waiting.extend(sorted(self._children.get(node_id, ())))
 
     def usage(self) -> tuple[int, int]:
-        """(bytes, files) of current versions: what used is, by invariant I4."""
+        """(bytes, files) of current versions, and the bytes of kept ones: what used is, by invariant I4."""
         versions = [kept.node.version for kept in self.reachable() if kept.node.version]
-        return sum(version.size for version in versions), len(versions)
+        kept = sum(one.size for one in self.kept_versions())
+        return sum(version.size for version in versions) + kept, len(versions)
 
     def versions(self) -> Iterator[Version]:
         """All versions of reachable files, kept ones too: the blobs that a restore needs."""
         for kept in self.reachable():
             yield from (version for version in (kept.node.version, kept.previous) if version)
+        yield from (one.version for one in self.kept_versions() if one.version)
+
+    def kept_versions(self) -> list[KeptVersion]:
+        """What buckets keep beside the present versions."""
+        return [
+            from_record(self.tenant_id, record_id, record)
+            for (kind, record_id), record in self.records.items()
+            if kind == KEPT_VERSIONS
+        ]
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 

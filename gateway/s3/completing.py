@@ -21,6 +21,7 @@ from gateway.s3.checksums import ALGORITHMS, checksum_of
 from gateway.s3.conditions import of_write
 from gateway.s3.errors import DECLARATION, XML_TYPE, S3Fault, error_reply, internal_error, malformed_xml
 from gateway.s3.multipart import file_key
+from gateway.s3.objects import version_header
 from gateway.s3.partsums import checksum_of_part, tap_of_whole
 from gateway.s3.request import S3Request
 from gateway.service.objects import Key
@@ -86,7 +87,7 @@ async def _answer(request: S3Request, key: Key, listed: Sequence[Listed]) -> Rep
     checksum = checksum_of(placed.node.version)
     if checksum:
         inner += element(checksum.element, checksum.value) + element("ChecksumType", checksum.type)
-    return document("CompleteMultipartUploadResult", inner)
+    return document("CompleteMultipartUploadResult", inner, headers=version_header(placed.node))
 
 
 def _complete(request: S3Request, key: Key, listed: Sequence[Listed]) -> Placed:

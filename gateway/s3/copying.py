@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
@@ -17,8 +18,9 @@ from gateway.s3.answers import document, element, iso_time
 from gateway.s3.checksums import checksum_of
 from gateway.s3.conditions import check_source, of_write
 from gateway.s3.errors import S3Fault, invalid
-from gateway.s3.objects import MAX_SINGLE_PUT, check_supported
+from gateway.s3.objects import MAX_SINGLE_PUT, check_supported, version_header
 from gateway.s3.request import S3Request, parse_key
+from gateway.s3.sigv4 import parse_query
 from gateway.s3.tagging import parse_tagging_header
 from gateway.service.objects import Key
 from gateway.service.placing import BY_KEY
@@ -40,26 +42,31 @@ async def copy_object(request: S3Request) -> Reply:
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
             "object's metadata, storage class, website redirect location or encryption attributes.",
         )
-    node = await request.in_thread(lambda: request.services.objects.get(request.caller, source))
+    seen = await request.in_thread(lambda: request.services.objects.look(request.caller, source))
+    node = seen.node
     tags = parse_tagging_header(request) if replaces_tags else None
     if source.is_folder or target.is_folder:
         return await _copy_folder(request, node, target, replaces)
     if node.size > MAX_SINGLE_PUT:
         raise S3Fault(400, "InvalidRequest", "The specified copy source is larger than 5368709120 bytes; copy by parts")
     copied = await request.in_thread(lambda: _copy(request, source, target, node, replaces, tags))
-    return _result(copied.node)
+    shown = version_header(copied.node)
+    if seen.version_id:
+        shown["x-amz-copy-source-version-id"] = seen.version_id
+    return _result(copied.node, shown)
 
 
 def parse_source(request: S3Request) -> Key:
     """``/bucket/key`` or ``bucket/key``, percent-encoded. Raises S3Fault InvalidArgument, InvalidName."""
     raw, _, query = (request.header("x-amz-copy-source") or "").partition("?")
-    if query and query != "versionId=null":
-        raise S3Fault(404, "NoSuchVersion", "The specified version does not exist.")
     text = unquote_to_bytes(raw).decode("utf-8", "surrogateescape").removeprefix("/")
     bucket, slash, key = text.partition("/")
     if not bucket or not slash or not key:
         raise invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source")
-    return parse_key(bucket, key)
+    version_id = dict(parse_query(query)).get("versionId") if query else None
+    if version_id == "":
+        raise invalid("Version id cannot be the empty string", "x-amz-copy-source")
+    return replace(parse_key(bucket, key), version_id=version_id)
 
 
 def source_headers(request: S3Request) -> dict[str, str | None]:
@@ -154,9 +161,9 @@ async def _copy_folder(request: S3Request, node: Node, target: Key, replaces: bo
     return _result(made)
 
 
-def _result(node: Node) -> Reply:
+def _result(node: Node, headers: Mapping[str, str] | None = None) -> Reply:
     checksum = checksum_of(node.version)
     inner = element("LastModified", iso_time(metadata.last_modified(node))) + element("ETag", metadata.etag_of(node))
     if checksum:
         inner += element(checksum.element, checksum.value) + element("ChecksumType", checksum.type)
-    return document("CopyObjectResult", inner)
+    return document("CopyObjectResult", inner, headers=headers)

@@ -6,15 +6,17 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.errors import KuradoError
 from gateway.domain.upload import NO_CONDITIONS, Conditions
 from gateway.exchange import Reply
 from gateway.s3.answers import child_text, document, element, local, read_xml
 from gateway.s3.errors import S3Fault, malformed_xml, message_of, status_and_code
+from gateway.s3.objects import begin_delete
 from gateway.s3.request import S3Request, parse_key
 from gateway.service.refusals import is_refusal
+from gateway.service.results import Deleted
 from gateway.wire.fields import parse_etags
 from gateway.wire.markup import Element
 
@@ -38,11 +40,11 @@ async def delete_objects(request: S3Request) -> Reply:
         raise malformed_xml(f"from 1 to {MAX_DELETED} objects can be deleted at once")
     quiet = (child_text(root, "Quiet") or "").strip().lower() == "true"
     await request.read(lambda: request.services.buckets.get(request.caller, request.bucket))
-    errors = await request.in_thread(lambda: _delete(request, wanted))
-    for entry, error in zip(wanted, errors, strict=True):
-        if error is not None and is_refusal(error):
-            await request.note((request.bucket, *entry.key.split("/")), error)
-    lines = [_line(entry, error, quiet) for entry, error in zip(wanted, errors, strict=True)]
+    results = await request.in_thread(lambda: _delete(request, wanted))
+    for entry, result in zip(wanted, results, strict=True):
+        if isinstance(result, KuradoError) and is_refusal(result):
+            await request.note((request.bucket, *entry.key.split("/")), result)
+    lines = [_line(entry, result, quiet) for entry, result in zip(wanted, results, strict=True)]
     return document("DeleteResult", "".join(lines))
 
 
@@ -64,34 +66,36 @@ def _wanted(one: Element) -> Wanted:
     return Wanted(key, child_text(one, "VersionId"), conditions)
 
 
-def _delete(request: S3Request, wanted: list[Wanted]) -> list[KuradoError | None]:
+def _delete(request: S3Request, wanted: list[Wanted]) -> list[Deleted | KuradoError]:
     """All are handed to the writer before any is waited for: they are committed, and flushed, together."""
     begun = [_begin(request, entry) for entry in wanted]
     return [_ended(one) for one in begun]
 
 
-def _begin(request: S3Request, entry: Wanted) -> Future[None] | KuradoError:
+def _begin(request: S3Request, entry: Wanted) -> Future[Deleted] | KuradoError:
     try:
-        if entry.version_id not in (None, "", "null"):
-            raise S3Fault(404, "NoSuchVersion", "The specified version does not exist.")
-        return request.services.objects.delete(request.caller, parse_key(request.bucket, entry.key), entry.conditions)
+        key = replace(parse_key(request.bucket, entry.key), version_id=entry.version_id or None)
+        return begin_delete(request, key, entry.conditions)
     except KuradoError as error:
         return error
 
 
-def _ended(begun: Future[None] | KuradoError) -> KuradoError | None:
+def _ended(begun: Future[Deleted] | KuradoError) -> Deleted | KuradoError:
     if isinstance(begun, KuradoError):
         return begun
     try:
-        begun.result()
+        return begun.result()
     except KuradoError as error:
         return error
-    return None
 
 
-def _line(entry: Wanted, error: KuradoError | None, quiet: bool) -> str:
+def _line(entry: Wanted, result: Deleted | KuradoError, quiet: bool) -> str:
     named = element("Key", entry.key)
-    if error is None:
-        return "" if quiet else f"<Deleted>{named}</Deleted>"
-    code = element("Code", status_and_code(error)[1])
-    return f"<Error>{named}{code}{element('Message', message_of(error))}</Error>"
+    if entry.version_id:
+        named += element("VersionId", entry.version_id)
+    if isinstance(result, KuradoError):
+        code = element("Code", status_and_code(result)[1])
+        return f"<Error>{named}{code}{element('Message', message_of(result))}</Error>"
+    if result.is_marker:
+        named += f"<DeleteMarker>true</DeleteMarker>{element('DeleteMarkerVersionId', result.version_id)}"
+    return "" if quiet else f"<Deleted>{named}</Deleted>"

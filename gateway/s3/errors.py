@@ -15,6 +15,8 @@ TABLE: Mapping[type[e.KuradoError], tuple[int, str]] = {
     e.NotFound: (404, "NoSuchKey"),
     e.NoBucket: (404, "NoSuchBucket"),
     e.NoUpload: (404, "NoSuchUpload"),
+    e.NoVersion: (404, "NoSuchVersion"),
+    e.DeleteMarker: (404, "NoSuchKey"),
     e.ParentMissing: (500, "InternalError"),  # S3 implies parents
     e.AlreadyExists: (409, "BucketAlreadyOwnedByYou"),
     e.NotEmpty: (409, "BucketNotEmpty"),
@@ -91,6 +93,8 @@ def status_and_code(error: e.KuradoError) -> tuple[int, str]:
     """Of an error: its own entry in the table, else that of its nearest base class."""
     if isinstance(error, S3Fault):
         return error.status, error.s3_code
+    if isinstance(error, e.DeleteMarker) and error.by_id:
+        return 405, "MethodNotAllowed"
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
@@ -109,6 +113,8 @@ def error_reply(error: e.KuradoError, exchange: Exchange) -> Reply:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, e.RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
+    if isinstance(error, e.DeleteMarker):
+        headers.update({"x-amz-delete-marker": "true", "x-amz-version-id": error.version_id})
     body = f"{DECLARATION}<Error>{_elements(error, code, exchange)}</Error>".encode()
     # after a body that broke off or was not read, nothing that follows on the line can be trusted
     return Reply(status, headers, body, close=isinstance(error, e.IncompleteBody | e.TooLarge))

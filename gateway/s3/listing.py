@@ -1,4 +1,4 @@
-"""Lists of keys: ListObjectsV2, its forerunner, and ListObjectVersions."""
+"""Lists of keys: ListObjectsV2 and its forerunner."""
 
 from __future__ import annotations
 
@@ -92,24 +92,6 @@ async def _list(request: S3Request, after: bytes) -> Listing:
         lambda: request.services.buckets.keys(request.caller, request.bucket, prefix, delimiter, after, limit)
     )
     return Listing(request, page, limit)
-
-
-async def list_object_versions(request: S3Request) -> Reply:
-    """Each key as its only version, ``null``: what a bucket without versioning answers (CLIENTS 34)."""
-    marker = request.query.get("key-marker", "")
-    listing = await _list(request, _bytes(marker))
-    shown = listing.head() + element("KeyMarker", listing.encode(marker)) + "<VersionIdMarker/>"
-    if listing.page.last is not None:
-        shown += element("NextKeyMarker", listing.encode(_text(listing.page.last)))
-        shown += "<NextVersionIdMarker>null</NextVersionIdMarker>"
-    owned = owner(request)
-    versions = "".join(
-        f"<Version><VersionId>null</VersionId><IsLatest>true</IsLatest>{listing.facts(_text(one.key), one.node)}{owned}"
-        "</Version>"
-        for one in listing.page.entries
-        if one.node
-    )
-    return document("ListVersionsResult", shown + versions + listing.prefixes())
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def _copy_part(request: S3Request, source: Key, key: Key, number: int) -> Part:
     """The bytes come in again, by the way of all bytes: the part is a blob of its own."""
     services, caller = request.services, request.caller
     upload = services.multipart.find(caller, key.path, request.query["uploadId"])
-    node = services.objects.get(caller, source)
+    node = services.objects.look(caller, source).node
     check_source(source_headers(request), node)
     if node.version is None:
         raise S3Fault(400, "InvalidRequest", "a folder has no bytes to copy")

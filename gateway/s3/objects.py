@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import replace
 
 from gateway.domain.errors import DigestMismatch, TooLarge
+from gateway.domain.history import FACT as VERSION_FACT
 from gateway.domain.multipart import MAX_PARTS, PARTS_FACT, sizes_from_text
 from gateway.domain.node import Node, Version
-from gateway.domain.upload import Declared
+from gateway.domain.upload import Conditions, Declared
 from gateway.exchange import FileBody, Headers, Reply
 from gateway.s3 import metadata
 from gateway.s3.buckets import refuse_acl
@@ -17,9 +20,10 @@ from gateway.s3.errors import S3Fault, invalid, not_implemented
 from gateway.s3.payload import digests
 from gateway.s3.request import S3Request
 from gateway.s3.tagging import parse_tagging_header
+from gateway.service.keptfind import Key
 from gateway.service.placing import BY_KEY
 from gateway.service.receiving import receive
-from gateway.service.results import Content
+from gateway.service.results import Content, Deleted
 from gateway.wire.fields import http_date
 from gateway.wire.media import presentation
 from gateway.wire.ranges import parse_ranges
@@ -33,6 +37,7 @@ _OVERRIDES = {
     "response-content-disposition": "Content-Disposition",
     "response-content-encoding": "Content-Encoding",
 }
+_MARKED: Mapping[bool, Mapping[str, str]] = {True: {"x-amz-delete-marker": "true"}, False: {}}
 _UNSUPPORTED = (
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-customer-algorithm",
@@ -63,7 +68,14 @@ async def put_object(request: S3Request) -> Reply:
     except DigestMismatch as error:
         raise digest_fault(error, request) from error
     checksum = tap.computed if tap else None
-    return Reply(200, {"ETag": metadata.etag_of(placed.node), **(checksum.headers if checksum else {})})
+    shown = {**version_header(placed.node), **(checksum.headers if checksum else {})}
+    return Reply(200, {"ETag": metadata.etag_of(placed.node), **shown})
+
+
+def version_header(node: Node) -> dict[str, str]:
+    """Of an answer to a write: the id that the new version has, where there is versioning."""
+    version_id = node.version.facts.get(VERSION_FACT) if node.version else None
+    return {"x-amz-version-id": version_id} if version_id else {}
 
 
 async def _put_folder(request: S3Request) -> Reply:
@@ -129,9 +141,11 @@ def digest_fault(error: DigestMismatch, request: S3Request) -> S3Fault:
 
 async def get_object(request: S3Request) -> Reply:
     """GET and HEAD. A HEAD is answered like a GET; the gate sends the fields alone."""
-    key = request.object
-    node = await request.read(lambda: request.services.objects.get(request.caller, key))
-    headers = headers_of(node)
+    key = asked_key(request)
+    seen = await request.read(lambda: request.services.objects.look(request.caller, key))
+    node, headers = seen.node, headers_of(seen.node)
+    if seen.version_id:
+        headers["x-amz-version-id"] = seen.version_id
     try:
         check_read(request.exchange.headers, node)
     except NotModified:
@@ -145,6 +159,14 @@ async def get_object(request: S3Request) -> Reply:
     if "partNumber" in request.query:
         return part_reply(request, headers, node.version, content)
     return _ranged(request, headers, node.version, content)
+
+
+def asked_key(request: S3Request) -> Key:
+    """The key of the request with the version that its query names. Raises S3Fault InvalidArgument."""
+    version_id = request.query.get("versionId")
+    if version_id == "":
+        raise invalid("Version id cannot be the empty string", "versionId")
+    return replace(request.object, version_id=version_id)
 
 
 def headers_of(node: Node) -> dict[str, str]:
@@ -208,7 +230,14 @@ def part_reply(request: S3Request, headers: Mapping[str, str], version: Version,
 
 async def delete_object(request: S3Request) -> Reply:
     """204 whether or not there was anything."""
-    key = request.object
+    key = asked_key(request)
     conditions = of_write(request.exchange.headers)
-    await request.in_thread(lambda: request.services.objects.delete(request.caller, key, conditions).result())
-    return Reply(204)
+    done = await request.in_thread(lambda: begin_delete(request, key, conditions).result())
+    return Reply(204, {"x-amz-version-id": done.version_id, **_MARKED[done.is_marker]} if done.version_id else {})
+
+
+def begin_delete(request: S3Request, key: Key, conditions: Conditions) -> Future[Deleted]:
+    """Begins to delete a key, or for good the version that it names."""
+    if key.version_id is None:
+        return request.services.objects.delete(request.caller, key, conditions)
+    return request.services.versions.delete(request.caller, key, key.version_id, conditions)

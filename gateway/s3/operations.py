@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.exchange import Reply
-from gateway.s3 import buckets, completing, copying, cors, deleting, listing, multipart, objects, tagging, uploadlist
+from gateway.s3 import (
+    buckets,
+    completing,
+    copying,
+    cors,
+    deleting,
+    listing,
+    multipart,
+    objects,
+    tagging,
+    uploadlist,
+    versioning,
+)
 from gateway.s3.errors import S3Fault, not_implemented
 from gateway.s3.request import S3Request
 
@@ -49,7 +61,9 @@ TABLE: Mapping[tuple[About, str, str], Operation] = {
     (About.BUCKET, "DELETE", ""): _write("DeleteBucket", buckets.delete_bucket),
     (About.BUCKET, "GET", ""): _list("ListObjects", listing.list_objects),
     (About.BUCKET, "GET", "list-type"): _list("ListObjectsV2", listing.list_objects_v2),
-    (About.BUCKET, "GET", "versions"): _list("ListObjectVersions", listing.list_object_versions),
+    (About.BUCKET, "GET", "versions"): _list("ListObjectVersions", versioning.list_object_versions),
+    (About.BUCKET, "GET", "versioning"): _read("GetBucketVersioning", versioning.get_bucket_versioning),
+    (About.BUCKET, "PUT", "versioning"): _write("PutBucketVersioning", versioning.put_bucket_versioning),
     (About.BUCKET, "GET", "location"): _read("GetBucketLocation", buckets.get_location),
     (About.OBJECT, "PUT", ""): _write("PutObject", objects.put_object),
     (About.OBJECT, "GET", ""): _read("GetObject", objects.get_object),

@@ -88,7 +88,7 @@ class Buckets:
         def work(tx: Tx) -> None:
             now = self._settling.clock()
             bucket = find_bucket(tx, caller, name)
-            if tx.nodes.has_keys(bucket.id):
+            if tx.nodes.has_keys(bucket.id) or tx.kept.has_any(bucket.id):
                 raise NotEmpty("the bucket is not empty")
             at = _placed(tx, caller, bucket)
             check_locks(tx, caller, now, NO_CONDITIONS, [Target(at, membership=True, tree=True)])

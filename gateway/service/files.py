@@ -29,6 +29,7 @@ from gateway.pluginhost import PluginHost
 from gateway.service import guards
 from gateway.service.damages import Damages
 from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
+from gateway.service.history import History, place_of
 from gateway.service.lookups import Lookups
 from gateway.service.refused import RefusedData
 from gateway.service.results import Content, Found, Placed
@@ -201,7 +202,10 @@ class Files:
             check_conditions(tx, caller, now, conditions, at)
             check_locks(tx, caller, now, conditions, [Target(at, membership=True, tree=True)])
             self._refused.check(tx, caller.tenant, path)
+            history = History(tx, self._settling, self._ids, caller, now)
+            history.keep_tree(place_of(at), at.node, is_deleted=True)
             self._trees.delete(tx, caller, at.node, now)
+            history.settle()
 
         self._write(caller, work)
 
@@ -266,7 +270,14 @@ class Files:
             places.append(Target(target, membership=True, tree=True))
             check_locks(tx, caller, now, conditions, places)
             self._refused.check(tx, caller.tenant, path, destination)
-            return self._move(tx, caller, node, target, replaced, destination[-1], now)
+            history = History(tx, self._settling, self._ids, caller, now)
+            if replaced:
+                history.keep_tree(place_of(target), replaced, is_deleted=replaced.is_collection)
+            if not node.is_collection and path != destination:
+                history.leave(place_of(source))
+            placed = self._move(tx, caller, node, target, replaced, destination[-1], now)
+            history.settle()
+            return placed
 
         return self._write(caller, work)
 
@@ -353,10 +364,8 @@ class Files:
     def _copy_over(self, tx: Tx, caller: Caller, node: Node, target: Found, now: int, limits: Limits) -> Placed:
         """A file onto a file: new content and properties for the node that is there, which keeps its locks."""
         assert target.node and node.version
-        version = self._trees.copy_version(node.version, now)
-        tx.nodes.set_props(target.node.id, node.props, now, None)
-        there = replace(target, node=replace(target.node, props=node.props))
-        return write_version(tx, self._settling, self._ids, caller, there, target.node.name, version, now, limits)
+        version, name = self._trees.copy_version(node.version, now), target.node.name
+        return write_version(tx, self._settling, self._ids, caller, target, name, version, now, limits, node.props)
 
     def _copy_tree(
         self,
@@ -371,6 +380,9 @@ class Files:
         limits: Limits,
     ) -> Placed:
         assert target.parent is not None
+        history = History(tx, self._settling, self._ids, caller, now)
+        if target.node:
+            history.keep_tree(place_of(target), target.node, is_deleted=target.node.is_collection)
         erased = self._trees.erase(tx, target.node) if target.node else None
         if hidden:
             tx.nodes.place(hidden.id, target.parent.id, name, now)
@@ -391,6 +403,7 @@ class Files:
             freed=erased,
             counted=bool(new),
         )
+        history.settle(limits)
         return Placed(copies[0], created=target.node is None)
 
     def _check_downloads(self, caller: Caller, source: Node, infinite: bool) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from gateway.blobstore import BlobStore
 from gateway.domain.errors import NotFound
 from gateway.domain.events import FILE_REJECTED, FILE_RELEASED, node_to_json
+from gateway.domain.ids import Ids
 from gateway.domain.names import Path
 from gateway.domain.node import Node, VersionState
 from gateway.domain.tenant import Caller
 from gateway.domain.upload import Verdict
+from gateway.service.history import History, Place
 from gateway.service.settling import Settling
 from gateway.service.trees import system_caller
 from gateway.service.unit_of_work import Database, Refusal, Tx
@@ -58,13 +61,27 @@ class Holds:
             if current is None or current.version is None:
                 return False
             tx.nodes.set_version_state(current.version.id, state, reason)
+            caller = self._caller(tx, current)
+            history = History(tx, self._settling, Ids(), caller, now)
+            if state is not VersionState.HELD:
+                self._keep_previous(tx, history, caller, current)
             kept = tx.nodes.clear_previous(current.id) if state is not VersionState.HELD else None
             data = {"node_id": current.id, "version_id": current.version.id, "state": str(state), "reason": reason}
-            event = self._settling.record(tx, self._caller(tx, current), FILE_RELEASED, data, now)
+            event = self._settling.record(tx, caller, FILE_RELEASED, data, now)
             self._settling.release(tx, event, [kept] if kept else [])
+            history.settle()
             return True
 
         return self._db.write(work, node.tenant_id).result()
+
+    @staticmethod
+    def _keep_previous(tx: Tx, history: History, caller: Caller, node: Node) -> None:
+        """Where there is versioning, what was kept until the verdict is kept for longer."""
+        previous = tx.nodes.version(node.previous_id) if node.previous_id else None
+        path = tx.nodes.path_of(node.id)
+        if previous is not None and path is not None and len(path) > 1:
+            bucket = tx.nodes.chain(caller.tenant.root_id, path[:1])[-1]
+            history.keep(Place(bucket, path[1:]), replace(node, version=previous))
 
     def reject(self, node: Node, verdict: Verdict) -> bool:
         """A verdict came and the content goes: the kept predecessor of a held file is restored, or the file removed.

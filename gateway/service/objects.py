@@ -7,42 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from gateway.domain.errors import Held, NotFound
 from gateway.domain.events import NODE_CHANGED, NODE_CREATED, node_to_json
 from gateway.domain.ids import Ids
-from gateway.domain.names import Path, check_path
+from gateway.domain.names import check_path
 from gateway.domain.node import Kind, Node, Version, VersionState
 from gateway.domain.tenant import Caller
 from gateway.domain.upload import NO_CONDITIONS, Conditions, PropertyChange
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service.guards import Target, check_conditions, check_locks, require_writer
+from gateway.service.history import History, Place
+from gateway.service.keptfind import Key, Seen, look
 from gateway.service.placing import BY_KEY, find_key, make_parents
 from gateway.service.refused import RefusedData
-from gateway.service.results import Found, Placed
+from gateway.service.results import Deleted, Found, Placed
 from gateway.service.settling import Settling
 from gateway.service.trees import Trees
 from gateway.service.unit_of_work import Database, Tx
 from gateway.service.uploads import write_version
 
+__all__ = ["Key", "Objects", "prune"]
+
 T = TypeVar("T")
 Remade = Callable[[Version, int, int], Version]
 """(source, new id, now) → the version that a copy becomes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key as a place in the tree. ``path`` begins with the bucket; ``is_folder`` for one that ends with a slash."""
-
-    path: Path
-    is_folder: bool = False
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.COLLECTION if self.is_folder else Kind.FILE
 
 
 class Objects:
@@ -60,7 +52,18 @@ class Objects:
 
     def get(self, caller: Caller, key: Key) -> Node:
         """The node of a key; NotFound, also for a collection that is only implied."""
-        return self._db.read(lambda tx: _node(find_key(tx, caller, key.path, key.kind)))
+        return self.look(caller, key).node
+
+    def look(self, caller: Caller, key: Key) -> Seen:
+        """A version of a key; NotFound, NoVersion, DeleteMarker, and TakenDown for a kept version of refused data."""
+
+        def work(tx: Tx) -> Seen:
+            seen = look(tx, caller, key)
+            if seen.is_kept:
+                self._refused.check(tx, caller.tenant, key.path)
+            return seen
+
+        return self._db.read(work)
 
     # -- change -------------------------------------------------------------------------------------------------------
 
@@ -99,8 +102,9 @@ class Objects:
         self._note(tx, caller, changed, now)
         return changed
 
-    def delete(self, caller: Caller, key: Key, conditions: Conditions = NO_CONDITIONS) -> Future[None]:
-        """Begins to remove a key; what is not there is removed already. The future is done when that is durable.
+    def delete(self, caller: Caller, key: Key, conditions: Conditions = NO_CONDITIONS) -> Future[Deleted]:
+        """Begins to remove a key; what is not there is removed already. The future is done when that is durable. In a
+        bucket with versioning what was there is kept, and a delete marker put.
 
         Refusals by hooks are raised at once, those of the transaction by the future.
         """
@@ -109,20 +113,24 @@ class Objects:
         if found.node is not None:
             self._host.check("check_change", change=Change(caller, "delete", key.path, found.node))
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> Deleted:
             now = self._settling.clock()
             at = find_key(tx, caller, key.path, key.kind)
             BY_KEY.check(conditions, at)
             check_conditions(tx, caller, now, conditions, at)
+            place = Place(at.chain[1], () if key.is_folder else key.path[1:])
+            history = History(tx, self._settling, self._ids, caller, now)
             if at.node is None or not at.node.explicit:
-                return
+                return _marked(history, place)
             self._refused.check(tx, caller.tenant, key.path)
             check_locks(tx, caller, now, conditions, [Target(at, membership=True)])
             if at.node.is_collection and tx.nodes.has_children(at.node.id):
                 self._make_implied(tx, caller, at.node, now)
-            else:
-                self._trees.delete(tx, caller, at.node, now)
-                prune(tx, self._trees, caller, at, now)
+                return Deleted()
+            history.keep(place, at.node)
+            self._trees.delete(tx, caller, at.node, now)
+            prune(tx, self._trees, caller, at, now)
+            return _marked(history, place)
 
         return self._write(caller, work)
 
@@ -178,7 +186,7 @@ class Objects:
         def work(tx: Tx) -> Placed:
             now = self._settling.clock()
             self._settling.assert_alive(tx, now)
-            origin = _node(find_key(tx, caller, source.path))
+            origin = look(tx, caller, source).node
             self._refused.check(tx, caller.tenant, source.path, target.path)
             source_conditions(origin)
             assert origin.version is not None
@@ -207,6 +215,12 @@ def prune(tx: Tx, trees: Trees, caller: Caller, at: Found, now: int) -> None:
         if parent.explicit or tx.nodes.has_children(parent.id) or tx.locks.on_nodes([parent.id], now):
             return
         trees.delete(tx, caller, parent, now)
+
+
+def _marked(history: History, place: Place) -> Deleted:
+    marker = history.mark_deleted(place)
+    history.settle()
+    return Deleted(marker.public_id, is_marker=True) if marker else Deleted()
 
 
 def _node(at: Found) -> Node:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.domain.history import KEPT_VERSIONS, from_record, public_id, to_record
 from gateway.domain.tenant import Tenant
 from gateway.service.unit_of_work import Tx
 
@@ -25,4 +26,14 @@ class RecordSet:
     load: Callable[[Tx, Tenant, str, Record], None]
 
 
-RECORD_SETS: tuple[RecordSet, ...] = ()
+def _kept_versions(tx: Tx, tenant: Tenant) -> Mapping[str, Record]:
+    return {public_id(kept.id): to_record(kept) for kept in tx.kept.of_tenant(tenant.id)}
+
+
+RECORD_SETS: tuple[RecordSet, ...] = (
+    RecordSet(
+        KEPT_VERSIONS,
+        _kept_versions,
+        lambda tx, tenant, record_id, record: tx.kept.add(from_record(tenant.id, record_id, record)),
+    ),
+)

@@ -18,6 +18,7 @@ from gateway.domain.contract.takedowns import PREFIX as TAKEDOWN
 from gateway.domain.contract.takedowns import Takedowns
 from gateway.domain.errors import AlreadyExists, DamagedBlob, NotFound
 from gateway.domain.events import Event
+from gateway.domain.history import KEPT_VERSIONS, public_id
 from gateway.domain.node import Node, Version
 from gateway.domain.replay import Kept, Space
 from gateway.domain.replicalog import Blob, WrongBytes, checked
@@ -165,9 +166,22 @@ class Restoring:
             nodes += len(batch)
             files += sum(not kept.node.is_collection for kept in batch)
             size += sum(kept.node.size for kept in batch)
+        size += self._drop_lost(space, have, report)
         self._db.write(lambda tx: self._insert_tenant(tx, space, size, files)).result()
         self._restore_usage(reader, space)
         return RestoredTenant(space.name, space.seq, space.at, nodes, files, size, None)
+
+    @staticmethod
+    def _drop_lost(space: Space, have: set[str], report: Restored) -> int:
+        """Kept versions whose bytes are gone do not come back; returns how many bytes the others have."""
+        size = 0
+        for kept in space.kept_versions():
+            if kept.version is not None and kept.version.blob_id and kept.version.blob_id not in have:
+                del space.records[KEPT_VERSIONS, public_id(kept.id)]
+                report.warnings.append(f"{space.name}: the bytes of an earlier version of {kept.key_text} are gone")
+            else:
+                size += kept.size
+        return size
 
     def _insert_tenant(self, tx: Tx, space: Space, used_bytes: int, used_files: int) -> None:
         data = {**space.tenant, "state": TenantState(space.tenant["state"])}

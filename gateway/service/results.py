@@ -37,6 +37,15 @@ class Content:
     local: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What S3's delete did: the id of the version that was removed, or of the delete marker that was put or removed
+    (``is_marker``); "" where there is no versioning."""
+
+    version_id: str = ""
+    is_marker: bool = False
+
+
 def found(chain: list[Node], depth: int) -> Found:
     """Tells what a chain of nodes means for a path of ``depth`` segments."""
     node = chain[depth] if len(chain) == depth + 1 else None

@@ -21,6 +21,7 @@ from gateway.service.settling import Settling
 from gateway.service.trees import Trees
 from gateway.service.unit_of_work import Database
 from gateway.service.uploads import Uploads, UploadSettings
+from gateway.service.versions import Versions
 
 if TYPE_CHECKING:
     from gateway.board.writing import BoardWriter
@@ -71,6 +72,7 @@ class SpaceServices:
     objects: Objects
     damages: Damages
     multipart: Multipart
+    versions: Versions
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,10 @@ class Services:
         return self.space.multipart
 
     @property
+    def versions(self) -> Versions:
+        return self.space.versions
+
+    @property
     def damages(self) -> Damages:
         return self.space.damages
 
@@ -183,4 +189,5 @@ def space_services(
         objects=Objects(db, host, settling, ids, trees),
         damages=damages,
         multipart=Multipart(uploads),
+        versions=Versions(db, host, settling, ids, trees),
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from gateway.domain.errors import Held, KuradoError, Unavailable
 from gateway.domain.events import NODE_DELETED, TREE_COPIED, TREE_ERASED, node_to_json
+from gateway.domain.history import Versioning, stamped
 from gateway.domain.ids import Ids
 from gateway.domain.names import sort_key
 from gateway.domain.node import Node, Version, VersionState, webdav_etag
@@ -110,7 +111,8 @@ class Trees:
         if version.state is VersionState.HELD:
             raise Held("content that waits for a verdict cannot be copied")
         version_id = self._ids.new(now)
-        return replace(version, id=version_id, etag=webdav_etag(version_id), created_at=now)
+        copied = replace(version, id=version_id, etag=webdav_etag(version_id), created_at=now)
+        return stamped(copied, Versioning.OFF)
 
     def copy_hidden(self, caller: Caller, source: Node, name: str, limits: Limits) -> Node:
         """Copies a large tree in batches to an invisible place; returns its root, to be attached by ``place``.

@@ -22,6 +22,7 @@ from gateway.domain.node import Node, Version, VersionState
 from gateway.domain.tenant import Limits, Role, Tenant, TenantState, User
 from gateway.hooks import UsageLedger
 from gateway.service.archive import ArchiveRepository
+from gateway.service.keptrows import KeptRepository
 from gateway.service.partrows import MultipartRepository
 
 T = TypeVar("T")
@@ -254,8 +255,8 @@ class NodeRepository(Protocol):
         """Of those blobs that a version names: size and SHA-256 ("" where it is not known)."""
 
     def totals(self, tenant_id: int) -> tuple[int, int]:
-        """(bytes, files) counted afresh from current versions: what used must be (invariant I4), trees that are
-        detached but not yet erased included."""
+        """(bytes, files) counted afresh, files from current versions, bytes from these and what buckets keep: what used
+        must be (invariant I4), trees that are detached but not yet erased included."""
 
     def blobs(self, after: str = "", limit: int = 1000) -> list[tuple[str, int, str]]:
         """(blob_id, size, sha256) of all referenced blobs, by id, for fsck."""
@@ -495,6 +496,7 @@ class Tx(Protocol):
     takedowns: TakedownRepository
     archive: ArchiveRepository
     multipart: MultipartRepository
+    kept: KeptRepository
 
 
 class Database(Protocol):

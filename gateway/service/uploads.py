@@ -22,6 +22,7 @@ from gateway.domain.errors import (
     Unscannable,
 )
 from gateway.domain.events import FILE_WRITTEN, node_to_json
+from gateway.domain.history import stamped
 from gateway.domain.ids import Ids, new_blob_id
 from gateway.domain.names import Path
 from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
@@ -29,6 +30,7 @@ from gateway.domain.tenant import Caller, Limits
 from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, UploadInfo, Verdict, reason_of
 from gateway.hooks import Change
 from gateway.service.guards import Target, check_conditions, check_locks, require_writer
+from gateway.service.history import History, place_of
 from gateway.service.incoming import RESERVE_STEP, Incoming, Receiving, Tap, UploadSettings
 from gateway.service.placing import BY_NAME, Placing
 from gateway.service.results import Found, Placed
@@ -220,13 +222,17 @@ def write_version(
     """Makes ``version`` the content of the file at a place, new or not, within a transaction. ``props`` None leaves the
     dead properties as they are.
 
-    A held version keeps the readable one before it until the verdict; every other blob that is replaced is released.
+    A held version keeps the readable one before it until the verdict; a bucket with versioning keeps what is replaced;
+    every other blob is released.
     """
-    old = at.node
+    old, place = at.node, place_of(at, name)
+    history = History(tx, settling, ids, caller, now)
+    version = stamped(version, place.versioning)
     if old is not None and tx.takedowns.is_marked(old.id):
         raise TakenDown(clause="TKD-02")  # it was taken down while the body came in
     if old is None:
         assert at.parent is not None
+        history.keep(place, None)
         node_id = ids.new(now)
         node = Node(
             node_id, caller.tenant.id, at.parent.id, Kind.FILE, name, now, now, props=props or {}, version=version
@@ -240,6 +246,8 @@ def write_version(
             keep = old.previous_id if replaced.state is VersionState.HELD else replaced.id
         elif old.previous_id and (kept := tx.nodes.clear_previous(old.id)):
             dropped.append(kept)
+        if replaced and keep != replaced.id:
+            history.keep(place, old)
         tx.nodes.set_version(old.id, version, now, keep)
         if replaced and keep != replaced.id:
             dropped.append(replaced.blob_id)
@@ -263,6 +271,7 @@ def write_version(
         limits=limits,
     )
     settling.release(tx, event, dropped)
+    history.settle(limits)
     return Placed(node, created=old is None)
 
 

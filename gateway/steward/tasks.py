@@ -28,6 +28,7 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("unfinished", 3600.0, lambda: services.sweeper.drop_unfinished() > 0),
         Task("erasures", 20.0, lambda: services.erasures.forget_in_storage() > 0),
         Task("multipart", 60.0, lambda: services.multipart.expire() > 0),
+        Task("kept versions", 10.0, lambda: services.versions.forget_orphans() > 0),
         Task("locks", 30.0, lambda: _purge_locks(services)),
         Task("trim", 60.0, lambda: services.outbox.trim() > 0),
         Task("health", 10.0, _Examination(services).run),

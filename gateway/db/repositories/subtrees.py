@@ -59,6 +59,7 @@ _HELD = f"""
 SELECT {NODE_COLUMNS} FROM versions v JOIN nodes n ON n.id = v.node_id AND n.version_id = v.id
 WHERE v.state != '{VersionState.CLEAN}' AND v.node_id > ? ORDER BY v.node_id LIMIT ?"""
 
+_KEPT = "SELECT COALESCE(SUM(size), 0) FROM kept_versions WHERE tenant_id = ?"
 _TOTALS = """
 SELECT COALESCE(SUM(v.size), 0), COUNT(*) FROM nodes n JOIN versions v ON v.id = n.version_id WHERE n.tenant_id = ?
 AND NOT EXISTS (SELECT 1 FROM taken_down t WHERE t.node_id = n.id)"""
@@ -69,13 +70,16 @@ _CURRENT_BYTES = "SELECT COALESCE(SUM(v.size), 0) FROM nodes n JOIN versions v O
 
 _BLOBS = """
 SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id > ? GROUP BY blob_id ORDER BY blob_id LIMIT ?"""
+_KEPT_BLOBS = _BLOBS.replace("versions", "kept_versions")
 
 _REFERENCED = """
 SELECT 1 FROM versions WHERE blob_id = ? UNION ALL SELECT 1 FROM segments WHERE blob_id = ?
-UNION ALL SELECT 1 FROM multipart_parts WHERE blob_id = ? LIMIT 1"""
+UNION ALL SELECT 1 FROM multipart_parts WHERE blob_id = ? UNION ALL SELECT 1 FROM kept_versions WHERE blob_id = ?
+LIMIT 1"""
 
 _DIGESTS = """
-SELECT blob_id, MAX(size), MAX(sha256) FROM versions WHERE blob_id {0} GROUP BY blob_id
+SELECT blob_id, size, sha256 FROM versions WHERE blob_id {0}
+UNION ALL SELECT blob_id, size, sha256 FROM kept_versions WHERE blob_id {0}
 UNION ALL SELECT blob_id, size, sha256 FROM segments WHERE blob_id {0}
 UNION ALL SELECT blob_id, size, sha256 FROM multipart_parts WHERE blob_id {0}"""
 
@@ -127,19 +131,21 @@ class Subtrees:
         return [node_from_row(row) for row in self._s.rows(_HELD, after_id, limit)]
 
     def referenced(self, blob_id: str) -> bool:
-        return self._s.row(_REFERENCED, blob_id, blob_id, blob_id) is not None
+        return self._s.row(_REFERENCED, blob_id, blob_id, blob_id, blob_id) is not None
 
     def digests(self, blob_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         ids = self._s.array(blob_ids)
-        rows = self._s.rows(_DIGESTS.format(self._s.in_list), ids, ids, ids)
+        rows = self._s.rows(_DIGESTS.format(self._s.in_list), ids, ids, ids, ids)
         return {row[0]: (int(row[1]), str(row[2])) for row in rows}
 
     def totals(self, tenant_id: int) -> tuple[int, int]:
         size, files = self._s.rows(_TOTALS, tenant_id)[0]
-        return int(size), int(files)
+        return int(size) + int(self._s.scalar(_KEPT, tenant_id)), int(files)
 
     def blobs(self, after: str = "", limit: int = 1000) -> list[tuple[str, int, str]]:
-        return [(row[0], int(row[1]), row[2]) for row in self._s.rows(_BLOBS, after, limit)]
+        rows = [row for sql in (_BLOBS, _KEPT_BLOBS) for row in self._s.rows(sql, after, limit)]
+        found = {row[0]: (row[0], int(row[1]), row[2]) for row in rows}
+        return [found[blob_id] for blob_id in sorted(found)[:limit]]
 
 
 class _Erasing:
