@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import http.client
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -39,6 +41,31 @@ class Answer:
         return self.body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode()
 
 
+class ChunkWriter:
+    """The client's side of a body in signed chunks, written from the published description.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
+    """
+
+    def __init__(self, key: bytes, stamp: str, scope: str, seed: str) -> None:
+        self._key = key
+        self._head = f"{stamp}\n{scope}"
+        self._previous = seed
+
+    def _sign(self, word: str, *lines: str) -> str:
+        text = "\n".join((f"AWS4-HMAC-SHA256-{word}", self._head, self._previous, *lines))
+        self._previous = hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+        return self._previous
+
+    def chunk(self, data: bytes) -> bytes:
+        signature = self._sign("PAYLOAD", hashlib.sha256(b"").hexdigest(), hashlib.sha256(data).hexdigest())
+        return f"{len(data):x};chunk-signature={signature}\r\n".encode() + data + (b"\r\n" if data else b"")
+
+    def trailer(self, line: bytes) -> bytes:
+        signature = self._sign("TRAILER", hashlib.sha256(line + b"\n").hexdigest())
+        return line + f"\r\nx-amz-trailer-signature:{signature}\r\n\r\n".encode()
+
+
 @dataclass(frozen=True)
 class S3Access:
     """One access key on one gateway. ``client`` is a boto3 client."""
@@ -57,17 +84,25 @@ class S3Access:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         unsigned: Mapping[str, str] | None = None,
-        sent: bytes | None = None,
+        sent: bytes | Callable[[ChunkWriter], bytes] | None = None,
         region: str = REGION,
         host: str = "",
     ) -> Answer:
-        """A request signed in its head. ``unsigned`` headers are added, and ``sent`` replaces the body, afterwards;
+        """A request signed in its head. ``unsigned`` headers are added, and ``sent`` replaces the body, afterwards
+        (or makes it, in chunks that follow the signature of the head);
         ``host`` is for a bucket in the host's name."""
         url = (f"http://{host}" if host else self.url) + quote(path, safe="/-_.~")
         request = AWSRequest(method, url, dict(headers or {}), body, dict(query or {}))
         request.context["payload_signing_enabled"] = True
         request.context["word"] = (headers or {}).get("x-amz-content-sha256")
         _Signing(Credentials(self.access_key, self.secret_key), "s3", region).add_auth(request)
+        if callable(sent):
+            credential, _, seed = request.headers["Authorization"].partition("Signature=")
+            scope = credential.partition("Credential=")[2].partition(",")[0].partition("/")[2]
+            key = ("AWS4" + self.secret_key).encode()
+            for part in scope.split("/"):
+                key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+            sent = sent(ChunkWriter(key, request.headers["X-Amz-Date"], scope, seed))
         return self._send(request, unsigned, body if sent is None else sent)
 
     def presigned(

@@ -15,7 +15,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from gateway.testing.s3 import REGION, S3Access, access, access_with, client
+from gateway.testing.s3 import REGION, Answer, ChunkWriter, S3Access, access, access_with, client
 from gateway.testing.server import RunningGateway
 
 ODD_KEYS = [
@@ -346,6 +346,35 @@ def test_a_checksum_is_verified_kept_and_told(s3: S3Access, bucket: str, algorit
     wrong = s3.signed("PUT", f"/{bucket}/new", body=BODY[:-1], headers={header: value})
     assert (wrong.status, wrong.code) == (400, "BadDigest")
     assert keys(s3, bucket) == ["k"]
+
+
+@pytest.mark.parametrize("word", ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"])
+def test_a_body_in_signed_chunks_is_stored_whole_or_not_at_all(s3: S3Access, bucket: str, word: str) -> None:
+    chunks = (b"a" * 65536, b"b" * 65536, b"c" * 7, b"")
+    body = b"".join(chunks)
+    headers = {"x-amz-content-sha256": word, "x-amz-decoded-content-length": str(len(body))}
+    headers["Content-Encoding"] = "gzip,aws-chunked"
+    crc = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    if word.endswith("TRAILER"):
+        headers["x-amz-trailer"] = "x-amz-checksum-crc32"
+
+    def written(writer: ChunkWriter, checksum: str = crc) -> bytes:
+        text = b"".join(writer.chunk(one) for one in chunks)
+        end = writer.trailer(f"x-amz-checksum-crc32:{checksum}".encode()) if "x-amz-trailer" in headers else b"\r\n"
+        return text + end
+
+    def put(sent: Callable[[ChunkWriter], bytes]) -> Answer:
+        return s3.signed("PUT", f"/{bucket}/chunked", headers=headers, sent=sent)
+
+    flipped = put(lambda writer: written(writer).replace(b"ccccccc", b"ccccccd"))
+    assert (flipped.status, flipped.code) == (403, "SignatureDoesNotMatch")
+    assert put(lambda writer: written(writer)[:-200]).status == 400
+    if word.endswith("TRAILER"):
+        assert put(lambda writer: written(writer, "AAAAAA==")).code == "BadDigest"
+    assert keys(s3, bucket) == []
+    assert put(written).status == 200
+    got = s3.client.get_object(Bucket=bucket, Key="chunked")
+    assert (got["Body"].read(), got["ContentEncoding"]) == (body, "gzip")
 
 
 def test_a_body_that_is_not_the_signed_one_is_not_stored(s3: S3Access, bucket: str) -> None:

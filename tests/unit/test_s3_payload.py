@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import itertools
 from collections.abc import AsyncIterator
 
@@ -17,10 +15,10 @@ from gateway.domain.errors import BadSignature, IncompleteBody, KuradoError
 from gateway.s3.errors import S3Fault
 from gateway.s3.payload import SIGNED_CHUNKS, SIGNED_TRAILER, UNSIGNED_TRAILER, Payload, read_payload
 from gateway.s3.sigv4 import ChunkSigner, Claim, signing_key
+from gateway.testing.s3 import ChunkWriter
 
 CLAIM = Claim("KEY", "20260102", "us-east-1", "s3", (), "0" * 64, "20260102T030405Z", 0, "")
 SECRET = "secret"
-_EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 class Sent:
@@ -39,34 +37,14 @@ class Sent:
         raise NotImplementedError
 
 
-class Signer:
-    """The client's side of the chain, written from the published description."""
-
-    def __init__(self) -> None:
-        self.previous = CLAIM.signature
-        self.key = signing_key(SECRET, CLAIM.day, CLAIM.region, CLAIM.service)
-
-    def _sign(self, text: str) -> str:
-        self.previous = hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
-        return self.previous
-
-    def chunk(self, data: bytes) -> bytes:
-        head = f"AWS4-HMAC-SHA256-PAYLOAD\n{CLAIM.stamp}\n{CLAIM.scope}\n{self.previous}\n{_EMPTY}\n"
-        signature = self._sign(head + hashlib.sha256(data).hexdigest())
-        return f"{len(data):x};chunk-signature={signature}\r\n".encode() + data + (b"\r\n" if data else b"")
-
-    def trailer(self, line: bytes) -> bytes:
-        head = f"AWS4-HMAC-SHA256-TRAILER\n{CLAIM.stamp}\n{CLAIM.scope}\n{self.previous}\n"
-        signature = self._sign(head + hashlib.sha256(line + b"\n").hexdigest())
-        return line + f"\r\nx-amz-trailer-signature:{signature}\r\n\r\n".encode()
-
-
 def body_of(word: str, chunks: list[bytes]) -> bytes:
     full = [chunk for chunk in chunks if chunk]
     line = b"x-amz-checksum-crc32:AAAAAA=="
     if word == UNSIGNED_TRAILER:
         return b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in full) + b"0\r\n" + line + b"\r\n\r\n"
-    signer = Signer()
+    signer = ChunkWriter(
+        signing_key(SECRET, CLAIM.day, CLAIM.region, CLAIM.service), CLAIM.stamp, CLAIM.scope, CLAIM.signature
+    )
     text = b"".join(signer.chunk(one) for one in (*full, b""))
     return text + (signer.trailer(line) if word == SIGNED_TRAILER else b"\r\n")
 
