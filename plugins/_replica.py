@@ -14,7 +14,7 @@ from gateway.blobstore import BlobStore
 from gateway.domain import replicalog as layout
 from gateway.domain.acts import Act
 from gateway.domain.errors import BackendUnavailable, DamagedBlob, NotFound, StorageFull
-from gateway.domain.events import FILE_REJECTED, FILE_WRITTEN, TREE_COPIED, Event
+from gateway.domain.events import FILE_REJECTED, FILE_WRITTEN, RECORD_CHANGED, TREE_COPIED, Event
 from gateway.domain.replicalog import ActsKey, Blob, CheckpointKey, Damaged, LogKey, StateKey, WrongBytes, checked
 
 _BLOCK = 1024 * 1024
@@ -284,10 +284,21 @@ def blobs_of(event: Event) -> list[Blob]:
         nodes = event.data["nodes"]
     elif event.kind == FILE_REJECTED and event.data["restored"]:
         nodes = [event.data["restored"]]
+    elif event.kind == RECORD_CHANGED and event.data["record"]:
+        nodes = [event.data["record"]]
     else:
         return []
-    versions = [node["version"] for node in nodes if node["version"]]
-    return [Blob(one["blob_id"], one["size"], one["sha256"]) for one in versions if one["blob_id"]]
+    return named_blobs(nodes)
+
+
+def named_blobs(things: Iterable[Mapping[str, Any]]) -> list[Blob]:
+    """The blobs of nodes, and of records that have a version."""
+    versions = [one.get(name) for one in things for name in ("version", "previous")]
+    return [
+        Blob(one["blob_id"], one["size"], one["sha256"])
+        for one in versions
+        if isinstance(one, Mapping) and one["blob_id"]
+    ]
 
 
 @contextmanager

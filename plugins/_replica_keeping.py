@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -14,7 +14,7 @@ from gateway.domain.acts import Act
 from gateway.domain.events import Event
 from gateway.domain.replicalog import ActsKey, Blob, CheckpointKey, LogKey
 from gateway.hooks import PluginContext
-from plugins._replica import Inventory, Replica
+from plugins._replica import Inventory, Replica, named_blobs
 from plugins._replica_acts import ActsCopier
 from plugins._replica_usage import UsageCopier
 
@@ -172,7 +172,8 @@ class Keeper:
         lost = []
         with file.open("rb") as lines:
             for line in layout.unsealed(lines, layout.CHECKPOINT_FORMAT):
-                lost += [blob for blob in _blobs_of(line) if not replica.copy_in(blob, self._context.blobs)]
+                blobs = named_blobs([line.get("node") or line.get("record") or {}])
+                lost += [blob for blob in blobs if not replica.copy_in(blob, self._context.blobs)]
         self.store_checkpoint(replica, known, key, file)
         return lost
 
@@ -257,12 +258,6 @@ def covered_until(inventory: Inventory, tenant: str) -> int:
             break
         until = max(until, key.last)
     return until
-
-
-def _blobs_of(line: Mapping[str, Any]) -> list[Blob]:
-    node = line.get("node") or {}
-    versions = [version for version in (node.get("version"), node.get("previous")) if version]
-    return [Blob(one["blob_id"], one["size"], one["sha256"]) for one in versions if one["blob_id"]]
 
 
 def _merge(

@@ -1,7 +1,8 @@
-"""Small sets of records of a tenant that the replica carries and a restore brings back (access keys, settings).
+"""Small sets of records of a tenant that the replica carries and a restore brings back (versions that buckets keep).
 
 Whoever changes one records, in the same transaction, an event ``record.changed`` with the whole record as JSON. The
-replica's log, checkpoints, lag, verify, resync and restore follow from that and from one line here.
+replica's log, checkpoints, lag, verify, resync and restore follow from that and from one line here. A record with a
+``version`` (as ``events.version_to_json`` has it) names a blob, which is in the replica before it.
 """
 
 from __future__ import annotations

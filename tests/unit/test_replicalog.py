@@ -15,7 +15,8 @@ from gateway.domain import replicalog as layout
 from gateway.domain.acts import GENESIS, Act, chained, check_chain
 from gateway.domain.events import Event
 from gateway.domain.replay import _HANDLERS, Space
-from gateway.domain.replicalog import ActsKey, CheckpointKey, Damaged, LogKey, StateKey
+from gateway.domain.replicalog import ActsKey, Blob, CheckpointKey, Damaged, LogKey, StateKey
+from plugins._replica import blobs_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 JSON = st.recursive(
@@ -106,3 +107,13 @@ def test_records_follow_their_events_and_checkpoints() -> None:
     again = Space(1, "studio")
     again.load({"set": "keys", "id": "k", "record": {"a": 3}})
     assert again.records == space.records
+
+
+def test_a_record_with_a_version_names_a_blob_that_goes_before_it() -> None:
+    def blobs(record: Any) -> list[Blob]:
+        data = {"set": "kept", "id": "k", "record": record}
+        return blobs_of(Event(1, "studio", 1, 1, events.RECORD_CHANGED, "ann", 0, 0, data))
+
+    assert blobs({"version": {"blob_id": "0-1.2a", "size": 5, "sha256": "ab"}}) == [Blob("0-1.2a", 5, "ab")]
+    for nothing in (None, {}, {"version": None}, {"version": 3}, {"version": {"blob_id": "", "size": 0, "sha256": ""}}):
+        assert blobs(nothing) == []
