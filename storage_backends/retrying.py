@@ -62,7 +62,7 @@ class RetryingStore(Wrapper):
         self.persist(lambda: self.inner.delete(key))
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        """A listing that was cut begins anew, without what was given already."""
+        """A listing that was cut begins anew, without what was given already; what it gave counts as success."""
         seen: set[str] = set()
         tries = Tries(self._attempts, self._pause, self._deadline)
         while True:
@@ -70,6 +70,7 @@ class RetryingStore(Wrapper):
                 for info in self.inner.list(prefix):
                     if info.key not in seen:
                         seen.add(info.key)
+                        tries = Tries(self._attempts, self._pause, self._deadline)
                         yield info
                 return
             except BackendUnavailable as error:
