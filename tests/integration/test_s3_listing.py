@@ -158,6 +158,9 @@ def test_a_hundred_thousand_keys_page_by_page(space: Space) -> None:
     assert max(reads[-20:]) <= 2 * max(reads[:20])
     assert max(reads) < 8000
     assert listed(space, "large", "", "/") == [*sorted((f"f{n}/" for n in range(20)), key=str.encode), "flat/"]
+    counted = Counting(space)
+    assert len(counted.page("large", b"", b"f7/05").entries) == 300
+    assert counted.rows < 1000, "only what the prefix names is looked at"
     for start in random.Random(4).sample(keys, 20):
         rest = page(space, "large", "", "", start.encode(), 3)
         assert [entry.key.decode() for entry in rest.entries] == keys[keys.index(start) + 1 :][:3]
@@ -170,13 +173,13 @@ class Counting:
         self._space = space
         self.rows = 0
 
-    def page(self, bucket: str, after: bytes) -> Page:
+    def page(self, bucket: str, after: bytes, prefix: bytes = b"") -> Page:
         from gateway.service.keywalk import list_keys
         from gateway.service.placing import find_bucket
 
         def work(tx: object) -> Page:
             top = find_bucket(tx, self._space.caller, bucket)  # type: ignore[arg-type]
-            return list_keys(_Counted(tx, self), top, b"", b"", after, 1000)  # type: ignore[arg-type]
+            return list_keys(_Counted(tx, self), top, prefix, b"", after, 1000)  # type: ignore[arg-type]
 
         return self._space.services.db.read(work)  # type: ignore[arg-type]
 

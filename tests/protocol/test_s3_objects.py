@@ -43,6 +43,13 @@ def keys(s3: S3Access, bucket: str, **arguments: Any) -> list[str]:
     return [one["Key"] for one in s3.client.list_objects_v2(Bucket=bucket, **arguments).get("Contents", [])]
 
 
+def folders(gateway: RunningGateway, bucket: str) -> list[str]:
+    """As WebDAV lists them."""
+    url, login = f"{gateway.dav_url}{bucket}/", (gateway.login, gateway.password)
+    shown = requests.request("PROPFIND", url, headers={"Depth": "1"}, auth=login, timeout=30).text
+    return re.findall(rf"/{bucket}/([^/<]+)/</D:href>", shown)
+
+
 # -- buckets ----------------------------------------------------------------------------------------------------------
 
 
@@ -116,7 +123,9 @@ def test_a_file_and_a_folder_of_one_name_are_two_keys(s3: S3Access, bucket: str)
     assert keys(s3, bucket) == ["dir/below/deeper"]
 
 
-def test_a_key_with_a_slash_is_a_folder_that_stays_and_implied_ones_do_not(s3: S3Access, bucket: str) -> None:
+def test_a_key_with_a_slash_is_a_folder_that_stays_and_implied_ones_do_not(
+    s3_gateway: RunningGateway, s3: S3Access, bucket: str
+) -> None:
     s3.client.put_object(Bucket=bucket, Key="kept/", Body=b"", Metadata={"a": "b"})
     s3.client.put_object(Bucket=bucket, Key="kept/one", Body=b"1")
     s3.client.put_object(Bucket=bucket, Key="implied/deep/one", Body=b"1")
@@ -124,9 +133,11 @@ def test_a_key_with_a_slash_is_a_folder_that_stays_and_implied_ones_do_not(s3: S
     assert s3.client.head_object(Bucket=bucket, Key="kept/")["Metadata"] == {"a": "b"}
     assert refused(s3.client.head_object, Bucket=bucket, Key="implied/") == (404, "404")
     assert refused(s3.client.put_object, Bucket=bucket, Key="kept/", Body=b"bytes") == (400, "EntityTooLarge")
+    assert set(folders(s3_gateway, bucket)) == {"implied", "kept"}
     for key in ("kept/one", "implied/deep/one"):
         s3.client.delete_object(Bucket=bucket, Key=key)
     assert keys(s3, bucket) == ["kept/"]
+    assert folders(s3_gateway, bucket) == ["kept"]
     assert refused(s3.client.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")
     s3.client.delete_object(Bucket=bucket, Key="kept/")
     s3.client.delete_bucket(Bucket=bucket)
