@@ -18,6 +18,8 @@ from gateway.wire.markup import Element, escape, parse
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 MAX_BODY = 4 * 1024 * 1024
 MAX_ELEMENTS = 150_000
+_AT_ONCE = 8 * 1024
+"""Larger documents are parsed in a thread."""
 
 
 def document(name: str, inner: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
@@ -74,7 +76,10 @@ async def read_body(request: S3Request, *, is_checksum_of_body: bool = True) -> 
 async def read_xml(request: S3Request, name: str, *, is_checksum_of_body: bool = True) -> Element:
     """The root element of the body, which must have that local name. Raises S3Fault MalformedXML, and what is wrong
     with a digest of the body."""
-    return parse_xml(await read_body(request, is_checksum_of_body=is_checksum_of_body), name)
+    body = await read_body(request, is_checksum_of_body=is_checksum_of_body)
+    if len(body) <= _AT_ONCE:
+        return parse_xml(body, name)
+    return await request.in_thread(lambda: parse_xml(body, name))
 
 
 def parse_xml(body: bytes, name: str) -> Element:

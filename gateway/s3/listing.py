@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 
 from gateway.domain.node import Node
 from gateway.exchange import Reply
@@ -23,26 +24,32 @@ async def list_objects_v2(request: S3Request) -> Reply:
     if token == "":
         raise invalid("The continuation token provided is incorrect", "continuation-token", "")
     after = read_token(token) if token is not None else _bytes(start)
-    listing = await _list(request, after)
-    shown = listing.head()
-    shown += element("KeyCount", str(len(listing.page.entries)))
-    if token is not None:
-        shown += element("ContinuationToken", token)
-    if start:
-        shown += element("StartAfter", listing.encode(start))
-    if listing.page.last is not None:
-        shown += element("NextContinuationToken", make_token(listing.page.last))
-    return document("ListBucketResult", shown + listing.entries(request.query.get("fetch-owner") == "true"))
+
+    def render(listing: Listing) -> Reply:
+        shown = listing.head()
+        shown += element("KeyCount", str(len(listing.page.entries)))
+        if token is not None:
+            shown += element("ContinuationToken", token)
+        if start:
+            shown += element("StartAfter", listing.encode(start))
+        if listing.page.last is not None:
+            shown += element("NextContinuationToken", make_token(listing.page.last))
+        return document("ListBucketResult", shown + listing.entries(request.query.get("fetch-owner") == "true"))
+
+    return await _list(request, after, render)
 
 
 async def list_objects(request: S3Request) -> Reply:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html"""
     marker = request.query.get("marker", "")
-    listing = await _list(request, _bytes(marker))
-    shown = listing.head() + element("Marker", listing.encode(marker))
-    if listing.page.last is not None and listing.delimiter:
-        shown += element("NextMarker", listing.encode(_text(listing.page.last)))
-    return document("ListBucketResult", shown + listing.entries(True))
+
+    def render(listing: Listing) -> Reply:
+        shown = listing.head() + element("Marker", listing.encode(marker))
+        if listing.page.last is not None and listing.delimiter:
+            shown += element("NextMarker", listing.encode(_text(listing.page.last)))
+        return document("ListBucketResult", shown + listing.entries(True))
+
+    return await _list(request, _bytes(marker), render)
 
 
 class Listing:
@@ -84,14 +91,17 @@ class Listing:
         )
 
 
-async def _list(request: S3Request, after: bytes) -> Listing:
+async def _list(request: S3Request, after: bytes, render: Callable[[Listing], Reply]) -> Reply:
+    """Reads a page and writes the answer, both in a thread: a thousand entries are milliseconds of work."""
     limit = request.number("max-keys", MAX_KEYS, MAX_KEYS)
     prefix, delimiter = _bytes(request.query.get("prefix", "")), _bytes(request.query.get("delimiter", ""))
     encoder(request.query.get("encoding-type"))
-    page = await request.in_thread(
-        lambda: request.services.buckets.keys(request.caller, request.bucket, prefix, delimiter, after, limit)
-    )
-    return Listing(request, page, limit)
+
+    def work() -> Reply:
+        page = request.services.buckets.keys(request.caller, request.bucket, prefix, delimiter, after, limit)
+        return render(Listing(request, page, limit))
+
+    return await request.in_thread(work)
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
