@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.blobstore import BlobStore
 from gateway.domain.events import node_to_json
+from gateway.domain.history import KeptVersion
 from gateway.domain.node import Node
 from gateway.service.services import Services
 from gateway.testing.space import Clock, Space, open_space
@@ -96,7 +97,12 @@ def _space(services: Services, tx: Any, tenant: Any) -> dict[str, Any]:
         "tenant": tenant,
         "users": sorted(tx.users.of_tenant(tenant.id), key=lambda user: user.id),
         "nodes": {"/".join(paths[node.id]): _node(services, tx, node) for node in nodes},
+        "kept": [_kept(services, one) for one in sorted(tx.kept.of_tenant(tenant.id), key=lambda one: one.id)],
     }
+
+
+def _kept(services: Services, one: KeptVersion) -> tuple[KeptVersion, bytes | None]:
+    return one, _bytes(services.store, one.version.blob_id) if one.version else None
 
 
 def _node(services: Services, tx: Any, node: Node) -> tuple[Any, ...]:

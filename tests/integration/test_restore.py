@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.config import ConfigError, load
 from gateway.daemon import check_database_is_the_one, open_deployment
 from gateway.domain.errors import AlreadyExists, BackendUnavailable, KuradoError, NotFound
+from gateway.domain.history import PROPERTY
 from gateway.domain.node import VersionState
 from gateway.domain.tenant import Caller, Role
 from gateway.domain.upload import Outcome, Verdict
@@ -22,6 +23,7 @@ from gateway.service.replicareader import ReplicaReader
 from gateway.testing.replicas import Replicated, open_replicated, open_restored, picture
 from gateway.testing.space import Clock, Space
 
+STATES = ("Enabled", "Enabled", "Suspended")
 NAMES = ("a", "b", "写真", "e\u0301", "x y")
 
 
@@ -45,6 +47,7 @@ def step(space: Space, rng: random.Random) -> None:
             caller, path, {"{x:}p": f"<p>{rng.random()}</p>"}, mtime=rng.randrange(10**12)
         ),
         lambda: services.files.set_props(caller, (), {"{x:}root": "<root/>"}),
+        lambda: services.buckets.change(caller, "a", lambda props: {**props, PROPERTY: f"<v>{rng.choice(STATES)}</v>"}),
         lambda: services.accounts.add_user("studio", f"user{rng.randrange(5)}", "a long password"),
         lambda: services.accounts.set_disabled("studio", f"user{rng.randrange(5)}", rng.random() < 0.5),
         lambda: services.accounts.set_role("studio", f"user{rng.randrange(5)}", rng.choice(list(Role))),
@@ -98,6 +101,7 @@ def same(source: dict[str, Any], restored: dict[str, Any]) -> None:
         assert restored[name]["tenant"] == tenant
         assert restored[name]["users"] == was["users"]
         assert restored[name]["nodes"] == was["nodes"]
+        assert restored[name]["kept"] == was["kept"]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -156,6 +160,30 @@ def test_held_versions_and_those_before_them_come_back_through_every_verdict(tmp
             current = services.db.read(lambda tx: tx.nodes.get(restored["twice"].id))
             assert current is not None
             assert source["studio"]["nodes"]["twice"][1] == current.version
+
+
+def test_what_a_bucket_keeps_comes_back_with_its_bytes(tmp_path: Path) -> None:
+    with open_replicated(tmp_path, {"checkpoint_events": 6}) as replicated:
+        space, services = replicated.space, replicated.space.services
+        services.files.make_collection(space.caller, ("a",))
+        services.buckets.change(space.caller, "a", lambda props: {**props, PROPERTY: "<v>Enabled</v>"})
+        for body in (b"first", b"second"):
+            space.put("a/file", body)
+        replicated.deliver()
+        replicated.job("keep")
+        replicated.job("keep")
+        services.files.delete(space.caller, ("a", "file"))
+        space.put("a/other", b"1")
+        space.put("a/other", b"22")
+        replicated.deliver()
+        source, used = picture(services), space.used()
+        assert [content for *_, content in source["studio"]["kept"]] == [b"first", b"second", None, b"1"]
+        with open_restored(tmp_path / "new", replicated.place, space.clock) as (restored, report):
+            assert (report.lost, report.warnings) == ([], [])
+            same(source, picture(restored))
+            tenant = restored.accounts.tenant("studio")
+            assert (tenant.used_bytes, tenant.used_files) == used
+            assert list(restored.fsck.run(deep=True)) == []
 
 
 def test_a_restored_gateway_goes_on_serving_metering_and_replicating(tmp_path: Path) -> None:
