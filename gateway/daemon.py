@@ -18,51 +18,19 @@ from typing import Any
 
 from gateway import child, logs, pluginhost
 from gateway.blobstore import BlobStore
-from gateway.board.parts import open_board
 from gateway.config import Config, ConfigError, Listen, PluginConfig
 from gateway.db.engine import open_database
 from gateway.domain.errors import KuradoError
-from gateway.domain.ids import Ids, new_boot_id
+from gateway.domain.ids import new_boot_id
 from gateway.domain.tenant import Tenant
 from gateway.hooks import PluginContext
-from gateway.masterkey import load_master_key
-from gateway.notices.parts import open_notices
-from gateway.policyfiles import open_policies
-from gateway.service.accesskeys import AccessKeys
-from gateway.service.accounts import Accounts
-from gateway.service.attests import Attests
-from gateway.service.audit import Audit
-from gateway.service.backups import Backups
-from gateway.service.billing import open_billing
-from gateway.service.breakglass import BreakGlassService
-from gateway.service.claims import Claims
 from gateway.service.composed import Composed, composed
-from gateway.service.contracts import contract_services
-from gateway.service.deadlines import Deadlines
-from gateway.service.directory import Directory
-from gateway.service.erasures import Erasures
-from gateway.service.fsck import Fsck
-from gateway.service.health import Health
-from gateway.service.incidents import Incidents
 from gateway.service.leases import LeaseKeeper
-from gateway.service.logins import Logins
-from gateway.service.migration import Migration
-from gateway.service.outbox import Outbox
-from gateway.service.restore import Restoring
-from gateway.service.services import Services, space_services
-from gateway.service.slas import ServiceLevels
-from gateway.service.snapshots import Snapshots
-from gateway.service.standing import Standings
-from gateway.service.sweeper import Sweeper
-from gateway.service.takedowns import TakedownService
-from gateway.service.tally import open_tally
-from gateway.service.traffic import TrafficMeter
-from gateway.service.unit_of_work import Database, Lease
-from gateway.service.uploads import UploadSettings
-from gateway.service.usage import UsageService
-from gateway.service.watch import Watch, WatchSettings
-from gateway.service.windows import ServiceWindows
-from gateway.storages import follow_route, open_backend, open_storage, route_fact, staging_folder
+from gateway.service.services import Services
+from gateway.service.stored import Lease
+from gateway.service.unit_of_work import Database
+from gateway.storages import follow_route, open_backend, open_storage
+from gateway.wiring import Wiring
 
 _STARTED = "started"
 
@@ -148,104 +116,13 @@ def open_deployment(
         later = _Later()
         host = pluginhost.load(config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later))
         closing.callback(host.close)
-        services = _services(config, db, store, host, clock, boot_id)
+        services = Wiring(config, db, store, host, clock, boot_id).services()
         later.target = services
         leases = LeaseKeeper(
             db, boot_id=boot_id, role=role, host=host_id(config.data_dir), pid=os.getpid(), clock=clock
         )
         closing.callback(lambda: _drop_quietly(leases, to_sweep=bool(services.uploads.unsettled)))
         return Deployment(config, db, store, host, services, boot_id, role, clock, leases, handed, closing.pop_all())
-
-
-def _services(
-    config: Config,
-    db: Database,
-    store: Composed,
-    host: pluginhost.PluginHost,
-    clock: Callable[[], int],
-    boot_id: str,
-) -> Services:
-    ids = Ids()
-    staging = staging_folder(store, config.data_dir)
-    settings = UploadSettings(staging, config.http.max_upload, flush=config.durability == "full")
-    space = space_services(db, store, host, clock, ids, boot_id, settings)
-    directory = Directory(db, clock)
-    outbox = Outbox(db, host.subscribers, clock)
-    policies = open_policies(db, host.policy_kinds(), clock, config.policies)
-    sweeper = Sweeper(db, store, staging, lambda: [one.name for one in host.subscribers()], clock)
-    accounts = Accounts(db, ids, clock, space.settling)
-    standings = Standings(db, clock, required=config.contracts == "required", values_of=policies.values_of)
-    policies.contract_of = lambda tenant: standings.now().of_tenant.get(tenant.id)
-
-    usage = UsageService(db, policies, clock, lambda tenant: standings.now().of_tenant.get(tenant.id))
-
-    def is_enforced() -> bool:
-        return any(getattr(plugin.impl, "enforces_contracts", False) for plugin in host.plugins)
-
-    def keeps_regular() -> bool:
-        return any(getattr(plugin.impl, "keeps_regular", False) for plugin in host.plugins)
-
-    incidents = Incidents(db, clock, standings.forget)
-    attests = Attests(db, clock)
-    levels = ServiceLevels(clock, standings, incidents, attests, keeps_regular)
-    claims = Claims(db, clock, standings, levels, standings.forget)
-    health = Health(db, store, host, outbox, clock, staging, durable=config.durability == "full")
-    watching = WatchSettings(config.incidents.recognise == "automatic", int(config.incidents.after * 1000))
-
-    def backups_of() -> dict[str, Any]:
-        states = {plugin.context.name: getattr(plugin.impl, "backup_state", None) for plugin in host.plugins}
-        return {name: state for name, state in states.items() if callable(state)}
-
-    billing = open_billing(
-        db, clock, ids, policies, usage, standings, host.exporters, lambda: host.implements("on_traffic")
-    )
-    health.add("billing", billing.waiting.health)
-    health.add("storage.route", lambda: route_fact(config, store.inner))
-    contracts = contract_services(db, clock, ids, accounts, policies, standings, is_enforced)
-    return Services(
-        db=db,
-        store=store,
-        host=host,
-        clock=clock,
-        ids=ids,
-        boot_id=boot_id,
-        space=space,
-        accounts=accounts,
-        accesskeys=AccessKeys(db, directory, clock, lambda: load_master_key(config.master_key, config.data_dir)),
-        directory=directory,
-        logins=Logins(directory, clock, open_tally(config.data_dir / "run" / "logins")),
-        policies=policies,
-        traffic=TrafficMeter(
-            boot_id, clock, lambda samples: db.write(lambda tx: host.traffic(samples, tx.usage)).result()
-        ),
-        outbox=outbox,
-        sweeper=sweeper,
-        health=health,
-        fsck=Fsck(db, store, sweeper, space.settling, clock, space.damages),
-        usage=usage,
-        snapshots=Snapshots(db, clock),
-        restoring=Restoring(db, store, lambda: [one.name for one in host.subscribers()], clock),
-        standings=standings,
-        contracts=contracts,
-        notices=open_notices(
-            config, db, clock, contracts, standings, incidents.public, host.limits, health, billing.invoices.document
-        ),
-        board=open_board(config.board, db, clock, standings, incidents, contracts),
-        billing=billing,
-        windows=ServiceWindows(db, clock, standings, is_enforced, keeps_regular),
-        takedowns=TakedownService(db, space.settling, standings, is_enforced),
-        breakglass=BreakGlassService(db, store, clock, policies.values),
-        audit=Audit(db, clock),
-        incidents=incidents,
-        attests=attests,
-        levels=levels,
-        claims=claims,
-        watch=Watch(db, clock, health, incidents, watching, lambda: standings.now().windows),
-        deadlines=Deadlines(db, clock, incidents, claims, standings.values_of),
-        backups=Backups(db, clock, attests, incidents, standings, backups_of),
-        migration=Migration(db, store.inner, space.damages, clock),
-        erasures=Erasures(db, store, lambda: [one.name for one in host.subscribers()]),
-    )
 
 
 class _Later:

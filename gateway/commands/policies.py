@@ -12,7 +12,7 @@ from gateway.commands.app import Application, TenantName, iso, json_option, show
 from gateway.domain.contract.policies import AGREED
 from gateway.domain.errors import BadRequest
 from gateway.domain.tenant import Tenant
-from gateway.service.unit_of_work import PolicyVersion
+from gateway.service.stored import PolicyVersion
 
 YAML_SUFFIXES = (".yaml", ".yml")
 DEFAULT = "default"

@@ -17,7 +17,7 @@ from gateway.db.metadata import Big, metadata
 from gateway.db.session import Row, Session
 from gateway.domain.events import Event
 from gateway.hooks import TrafficSample
-from gateway.service.unit_of_work import HourUsage
+from gateway.service.stored import HourUsage
 
 HOUR = 3_600_000
 CLASSES = ("read", "write", "list", "lock", "other")

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, cast
 from gateway.blobstore import Adopting, BlobInfo, BlobStore, BlobWriter, Forgetting, LocalPaths, Unfinished, owner_of
 from gateway.domain.errors import DamagedBlob
 from gateway.domain.multipart import Segment, is_composed
-from gateway.service.unit_of_work import Database, Released, Tx
+from gateway.service.stored import Released
+from gateway.service.unit_of_work import Database, Tx
 
 _BUFFER = 128 * 1024
 

@@ -13,7 +13,8 @@ from gateway.domain.contract.records import PREFIX, Contract, fold
 from gateway.domain.contract.windows import Windows
 from gateway.domain.errors import NotFound
 from gateway.service.policies import Policies
-from gateway.service.unit_of_work import Database, Refusal, Tx
+from gateway.service.stored import Refusal
+from gateway.service.unit_of_work import Database, Tx
 
 INVOICE = "invoice:"
 

@@ -18,7 +18,8 @@ from gateway.domain.errors import KuradoError
 from gateway.hooks import HealthFact
 from gateway.pluginhost import PluginHost
 from gateway.service.outbox import Outbox
-from gateway.service.unit_of_work import Alarm, Database, Tx
+from gateway.service.stored import Alarm
+from gateway.service.unit_of_work import Database, Tx
 
 DEADLINE_SECONDS = 6.0
 OK, WARNING, ERROR = "ok", "warning", "error"

@@ -17,8 +17,9 @@ from gateway.domain.tenant import Caller
 from gateway.domain.upload import Verdict
 from gateway.service.history import History, Place
 from gateway.service.settling import Settling
+from gateway.service.stored import Refusal
 from gateway.service.trees import system_caller
-from gateway.service.unit_of_work import Database, Refusal, Tx
+from gateway.service.unit_of_work import Database, Tx
 
 
 class Holds:

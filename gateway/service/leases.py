@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 
 from gateway.domain.errors import KuradoError
-from gateway.service.unit_of_work import Database, Lease, Tx
+from gateway.service.stored import Lease
+from gateway.service.unit_of_work import Database, Tx
 
 LEASE_MS = 10_000
 RENEW_SECONDS = 2.0

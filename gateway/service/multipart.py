@@ -31,7 +31,8 @@ from gateway.service.incoming import Incoming, Tap
 from gateway.service.partrows import BOOT
 from gateway.service.placing import BY_KEY, find_bucket, find_key
 from gateway.service.results import Placed
-from gateway.service.unit_of_work import Released, Tx
+from gateway.service.stored import Released
+from gateway.service.unit_of_work import Tx
 from gateway.service.uploads import Upload, Uploads
 
 EXPIRY_MS = 7 * 86_400_000

@@ -17,7 +17,8 @@ from gateway.domain.errors import KuradoError, NotFound, Unavailable
 from gateway.domain.events import Event
 from gateway.domain.tenant import Tenant
 from gateway.hooks import UsageLedger
-from gateway.service.unit_of_work import Cursor, Database, Tx
+from gateway.service.stored import Cursor
+from gateway.service.unit_of_work import Database, Tx
 
 BATCH = 100
 MAX_ATTEMPTS = 10

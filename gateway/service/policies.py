@@ -25,7 +25,8 @@ from gateway.domain.errors import ActRefused, BackendUnavailable, BadRequest, No
 from gateway.domain.tenant import Tenant
 from gateway.domain.terms import Plan, Plans
 from gateway.hooks import PolicyKind
-from gateway.service.unit_of_work import Database, PolicyVersion, Tx
+from gateway.service.stored import PolicyVersion
+from gateway.service.unit_of_work import Database, Tx
 
 CHECK_EVERY = 300  # ms
 SEEDED_BY = "kurado"

@@ -17,7 +17,8 @@ from gateway.domain.errors import (
 )
 from gateway.domain.names import Path
 from gateway.domain.tenant import Caller
-from gateway.service.unit_of_work import Database, Refusal
+from gateway.service.stored import Refusal
+from gateway.service.unit_of_work import Database
 
 _RECORDED = (
     ContentRejected,

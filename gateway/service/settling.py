@@ -9,7 +9,8 @@ from gateway.domain.errors import Unavailable
 from gateway.domain.events import Event
 from gateway.domain.tenant import Caller, Limits, Tenant
 from gateway.pluginhost import PluginHost
-from gateway.service.unit_of_work import Released, Tx
+from gateway.service.stored import Released
+from gateway.service.unit_of_work import Tx
 
 
 class Settling:

@@ -11,7 +11,8 @@ from typing import Any
 from gateway.domain.calendar import jst_midnight
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.tenant import Tenant
-from gateway.service.unit_of_work import Database, HourUsage, Tx
+from gateway.service.stored import HourUsage
+from gateway.service.unit_of_work import Database, Tx
 
 ALL = "all plans"
 

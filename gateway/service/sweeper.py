@@ -17,7 +17,8 @@ from pathlib import Path
 
 from gateway.blobstore import BlobStore, Unfinished
 from gateway.domain.errors import NotFound
-from gateway.service.unit_of_work import Database, Lease, Released, Tx
+from gateway.service.stored import Lease, Released
+from gateway.service.unit_of_work import Database, Tx
 
 READ_GRACE_MS = 60_000
 COMMIT_MARGIN_MS = 5_000

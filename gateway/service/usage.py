@@ -21,7 +21,8 @@ from gateway.domain.errors import NotFound
 from gateway.domain.tenant import Tenant, TenantState
 from gateway.domain.terms import Plan, Plans
 from gateway.service.policies import with_agreed
-from gateway.service.unit_of_work import Database, HourUsage, Tx
+from gateway.service.stored import HourUsage
+from gateway.service.unit_of_work import Database, Tx
 
 HOUR = 3_600_000
 MARGIN_MS = 60_000

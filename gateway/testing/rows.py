@@ -9,7 +9,8 @@ from typing import Any
 from gateway.domain.events import Event
 from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
 from gateway.domain.tenant import Tenant, TenantState
-from gateway.service.unit_of_work import Database, Usage
+from gateway.service.stored import Usage
+from gateway.service.unit_of_work import Database
 
 NOW = 1_800_000_000_000
 _numbers = count(1000)

@@ -11,8 +11,8 @@ import pytest
 from gateway.domain.errors import BackendUnavailable, KuradoError
 from gateway.domain.upload import NO_CONDITIONS, Declared
 from gateway.service.leases import LEASE_MS, LeaseKeeper, LeaseLost
+from gateway.service.stored import Released
 from gateway.service.sweeper import COMMIT_MARGIN_MS, READ_GRACE_MS, Swept, boot_of
-from gateway.service.unit_of_work import Released
 from gateway.service.uploads import RESERVE_STEP
 from gateway.testing.space import Space, open_space
 

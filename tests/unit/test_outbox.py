@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.errors import BackendUnavailable
 from gateway.service.outbox import MAX_ATTEMPTS, MAX_PAUSE_MS, after_failure, pause_ms
-from gateway.service.unit_of_work import Cursor
+from gateway.service.stored import Cursor
 
 
 @given(st.integers(min_value=0, max_value=10_000))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.tenant import Tenant, TenantState
 from gateway.service.statistics import ALL, Statistics
-from gateway.service.unit_of_work import HourUsage
+from gateway.service.stored import HourUsage
 
 LEAST = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.db.session import Session
-from gateway.service.unit_of_work import Released
+from gateway.service.stored import Released
 
 # The condition stands before the limit: what one tenant's parked log holds back must not stand in the way of others.
 _PASSED = """

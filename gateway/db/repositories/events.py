@@ -7,7 +7,7 @@ import json
 from gateway.db.rows import to_json
 from gateway.db.session import Row, Session
 from gateway.domain.events import Event
-from gateway.service.unit_of_work import Cursor
+from gateway.service.stored import Cursor
 
 _EVENT = "tenant_id, tenant, seq, at, kind, actor, used_bytes, used_files, data"
 _CURSOR = "subscriber, tenant_id, seq, attempts, retry_at, error, parked"

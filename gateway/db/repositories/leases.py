@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.db.repositories.system import count
 from gateway.db.session import Session
-from gateway.service.unit_of_work import Lease
+from gateway.service.stored import Lease
 
 _COLUMNS = "boot_id, role, host, pid, started_at, expires_at, fence"
 STEWARD = "steward"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.db.repositories.system import Systems
 from gateway.db.session import Session
 from gateway.domain.errors import NotFound
-from gateway.service.unit_of_work import PolicyVersion
+from gateway.service.stored import PolicyVersion
 
 _COLUMNS = "name, version, digest, who, at, text"
 _EVERYONE = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.db.rows import storable
 from gateway.db.session import Session
-from gateway.service.unit_of_work import Refusal
+from gateway.service.stored import Refusal
 
 _TEXTS = ("verb", "path", "code", "policy", "clause", "reason", "digest", "request_id")
 # "user" is a reserved word of PostgreSQL

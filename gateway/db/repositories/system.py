@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.db.session import Session
-from gateway.service.unit_of_work import Alarm
+from gateway.service.stored import Alarm
 
 _REVISION = "revision"
 

@@ -8,7 +8,7 @@ from gateway.db.repositories.system import Systems
 from gateway.db.session import Row, Session
 from gateway.domain.errors import AlreadyExists, NotFound, QuotaExceeded
 from gateway.domain.tenant import Limits, Tenant, TenantState
-from gateway.service.unit_of_work import Usage
+from gateway.service.stored import Usage
 
 _COLUMNS = (
     "id, name, plan, state, quota_bytes, quota_files, demo, root_id, created_at, used_bytes, used_files, "

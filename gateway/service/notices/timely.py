@@ -16,7 +16,8 @@ from gateway.domain.tenant import Limits, Tenant
 from gateway.service.notices.book import ALARM as NOTICE_ALARM
 from gateway.service.notices.book import Notices
 from gateway.service.notices.sending import ALARM as MAIL_ALARM
-from gateway.service.unit_of_work import Alarm, Database
+from gateway.service.stored import Alarm
+from gateway.service.unit_of_work import Database
 
 DAY_MS = 86_400_000
 MAINTENANCE_LEAD_DAYS = 7

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.db.engine import SqlDatabase
 from gateway.domain.events import Event
 from gateway.domain.tenant import Tenant
-from gateway.service.unit_of_work import Cursor, Released
+from gateway.service.stored import Cursor, Released
 from gateway.testing.rows import NOW, event, new_tenant
 
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.db.engine import SqlDatabase
 from gateway.domain.errors import AlreadyExists, NotFound
 from gateway.domain.tenant import Role, Tenant, TenantState, User
-from gateway.service.unit_of_work import Alarm, Refusal
+from gateway.service.stored import Alarm, Refusal
 from gateway.testing.rows import NOW, new_tenant, number
 
 

@@ -23,7 +23,7 @@ from gateway.db.schema import DatabaseMissing
 from gateway.domain.errors import BackendUnavailable, StorageFull
 from gateway.domain.node import Node
 from gateway.domain.tenant import Tenant
-from gateway.service.unit_of_work import Refusal
+from gateway.service.stored import Refusal
 from gateway.testing.loopdisk import LoopDisk, loop_disk
 from gateway.testing.rows import NOW, file, new_tenant
 from gateway.testing.writers import writer_busy
