@@ -36,6 +36,11 @@ class Breaker:
         """Whether requests are refused just now, but for a try now and then."""
         return self._failures >= FAILURES
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the last request had no answer: what need not be asked now should not be."""
+        return self._failures > 0
+
     def enter(self) -> None:
         """BackendUnavailable while the store is known to be down; every pause one caller is let through to try."""
         if not self.is_open:

@@ -20,6 +20,8 @@ from storage_backends._breaker import Breaker
 MIN_PART = 5 * 1024 * 1024
 """The least that S3 takes as a part that is not the last."""
 
+USUAL, PATIENT, ONCE = "usual", "patient", "once"
+
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 FULL = frozenset(
     {
@@ -131,19 +133,19 @@ class Connection:
         self.settings = settings
         self.breaker = Breaker("the storage")
         self._lock = threading.Lock()
-        self._clients: dict[bool, Any] = {}
+        self._clients: dict[str, Any] = {}
         self._made_bucket = not settings.create_bucket
 
     @contextmanager
-    def request(self, doing: str, *, patient: bool = False) -> Iterator[Any]:
-        """Gives the client for one request. ``patient`` is for a Complete, which may take long: one try, which waits
-        as long as any silence may last (RESILIENCE 12).
+    def request(self, doing: str, manner: str = USUAL) -> Iterator[Any]:
+        """Gives the client for one request. ``PATIENT`` is for a Complete, which may take long: one try, which waits as
+        long as any silence may last (RESILIENCE 12). ``ONCE``: one try, for callers who try again themselves.
 
         StorageFull, BackendUnavailable; errors that mean something to the caller pass as botocore's ClientError.
         """
         self.breaker.enter()
         with self.watched(doing):
-            yield self._client(patient)
+            yield self._client(manner)
 
     @contextmanager
     def watched(self, doing: str) -> Iterator[None]:
@@ -168,10 +170,10 @@ class Connection:
         self.breaker.succeeded()
 
     @contextmanager
-    def writing(self, doing: str, *, patient: bool = False) -> Iterator[Any]:
+    def writing(self, doing: str, manner: str = USUAL) -> Iterator[Any]:
         """A request that brings bytes. StorageFull also for a store that has no word for it."""
         try:
-            with self.request(doing, patient=patient) as client:
+            with self.request(doing, manner) as client:
                 yield client
         except BackendUnavailable as error:
             if status_of(error.__cause__) == 500 and self._takes_no_bytes():
@@ -202,11 +204,11 @@ class Connection:
                 client.close()
             self._clients.clear()
 
-    def _client(self, patient: bool) -> Any:
+    def _client(self, manner: str) -> Any:
         with self._lock:
-            if patient not in self._clients:
-                self._clients[patient] = _make_client(self.settings, patient)
-            client = self._clients[patient]
+            if manner not in self._clients:
+                self._clients[manner] = _make_client(self.settings, manner)
+            client = self._clients[manner]
             if not self._made_bucket:
                 self._make_bucket(client)
         return client
@@ -230,15 +232,15 @@ def _session() -> Any:
     return Session()
 
 
-def _make_client(settings: S3Settings, patient: bool) -> Any:
+def _make_client(settings: S3Settings, manner: str) -> Any:
     from botocore.config import Config
 
     options: dict[str, Any] = {
         "signature_version": "s3v4",
         "connect_timeout": settings.connect_timeout,
-        "read_timeout": max(20.0, settings.timeout) if patient else settings.timeout,
+        "read_timeout": max(20.0, settings.timeout) if manner == PATIENT else settings.timeout,
         "max_pool_connections": settings.connections,
-        "retries": {"mode": settings.retries, "total_max_attempts": 1 if patient else settings.attempts},
+        "retries": {"mode": settings.retries, "total_max_attempts": settings.attempts if manner == USUAL else 1},
         "tcp_keepalive": True,
         # every store knows Content-MD5, which is sent with each body; trailers of newer checksums are not known to all
         "request_checksum_calculation": "when_required",
@@ -268,6 +270,13 @@ def whole(answer: Any, *needed: str) -> Any:
 def code_of(error: Any) -> str:
     """The code of a ClientError; an answer without a body (HEAD) has its status as code."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def is_silence(error: object) -> bool:
+    """Whether a request ended because nothing came for too long."""
+    from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+    return isinstance(error, ConnectTimeoutError | ReadTimeoutError)
 
 
 def status_of(error: Any) -> int:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from contextlib import suppress
 from typing import Any
 
 from gateway.domain.errors import BackendUnavailable, DamagedBlob, NotFound
-from storage_backends._s3_connection import MISSING, Connection, code_of, status_of, whole
+from storage_backends._s3_connection import MISSING, ONCE, USUAL, Connection, code_of, status_of, whole
 from storage_backends._s3_digest import EtagDigest
 from storage_backends._s3_writer import FIRST_PART, MD5
 
-RESUMES = 3
-"""So often in a row, without a byte between, a stream is opened again."""
+RESUMES, RESUME_SECONDS = 3, 8.0
+"""So often in a row, and so long (seconds), without a byte between, a stream is opened again. With what a try itself may
+last this is less than the 20 s that a silence may (RESILIENCE 12)."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -61,9 +63,9 @@ class S3Reader(io.RawIOBase):
         elif metadata.get(FIRST_PART, "").isdecimal() and answer.get("ServerSideEncryption", "AES256") == "AES256":
             self._expected, self._digest = answer["ETag"].strip('"'), EtagDigest(int(metadata[FIRST_PART]))
 
-    def _get(self, options: dict[str, str]) -> Any:
+    def _get(self, options: dict[str, str], manner: str = USUAL) -> Any:
         """None for a range beyond the end."""
-        with self._connection.request("be read") as client:
+        with self._connection.request("be read", manner) as client:
             try:
                 return client.get_object(**self._place, **options)
             except client.exceptions.ClientError as error:
@@ -108,13 +110,15 @@ class S3Reader(io.RawIOBase):
 
     def _resume(self) -> None:
         """Opens the rest of the range anew. BackendUnavailable after too many tries."""
+        end = time.monotonic() + RESUME_SECONDS
         while True:
             self._failures += 1
-            if self._failures > RESUMES:
+            if self._failures > RESUMES or time.monotonic() > end:
                 raise BackendUnavailable("the storage ended a blob early")
             self._drop_body(broken=True)
             try:
-                answer = self._get({"Range": f"bytes={self._at}-{self._end - 1}", "IfMatch": self._etag or "*"})
+                wanted = {"Range": f"bytes={self._at}-{self._end - 1}", "IfMatch": self._etag or "*"}
+                answer = self._get(wanted, ONCE)
             except NotFound:
                 raise BackendUnavailable("a blob was deleted while it was read") from None
             except BackendUnavailable:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.blobstore import BlobInfo
 from gateway.domain.errors import BackendUnavailable, KuradoError, NotFound
-from storage_backends._s3_connection import MISSING, Connection, code_of, whole
+from storage_backends._s3_connection import MISSING, PATIENT, Connection, code_of, is_silence, whole
 from storage_backends._s3_digest import etag_of_parts, part_sizes
 
 TYPE = "application/octet-stream"
@@ -70,7 +70,8 @@ class S3Writer:
             return
         self._open = False
         self._buffer = bytearray()
-        if self._upload is not None:
+        # a store that does not answer is not waited for once more: the sweep finds the upload
+        if self._upload is not None and not self._connection.breaker.is_doubtful:
             with (
                 suppress(KuradoError),
                 self._connection.request("forget an upload") as client,
@@ -122,13 +123,14 @@ class S3Writer:
         named = [{"PartNumber": number, "ETag": etag} for number, (etag, _) in enumerate(self._parts, 1)]
         expected = etag_of_parts([digest for _, digest in self._parts])
         try:
-            with self._connection.writing("complete a blob", patient=True) as client, _lost_upload(client):
+            with self._connection.writing("complete a blob", PATIENT) as client, _lost_upload(client):
                 answer = client.complete_multipart_upload(
                     **self._place, UploadId=self._upload, MultipartUpload={"Parts": named}
                 )
-        except BackendUnavailable:
-            # the answer may have been lost on its way: then the blob is there, with our ETag and nobody else's
-            if not self._is_there(expected):
+        except BackendUnavailable as error:
+            # the answer may have been lost on its way: then the blob is there, with our ETag and nobody else's. A store
+            # that said nothing for so long is not asked now
+            if is_silence(error.__cause__) or not self._is_there(expected):
                 raise
             return
         _check_etag(answer, expected)

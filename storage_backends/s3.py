@@ -12,14 +12,14 @@ from __future__ import annotations
 import io
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, check_key
 from gateway.domain.errors import BackendUnavailable, KuradoError, NotFound
-from storage_backends._s3_connection import MISSING, Connection, S3Settings, code_of, parse_settings, whole
+from storage_backends._s3_connection import MISSING, Connection, S3Settings, code_of, parse_settings, status_of, whole
 from storage_backends._s3_reader import S3Reader
 from storage_backends._s3_writer import TYPE, S3Writer
 
@@ -84,12 +84,15 @@ class S3Store:
             with self._connection.writing("be written") as client:
                 client.put_object(**place, Body=bytes(16), ContentType=TYPE)
         finally:
-            with suppress(KuradoError), self._connection.request("delete") as client:
-                client.delete_object(**place)
+            if not self._connection.breaker.is_doubtful:
+                with suppress(KuradoError), self._connection.request("delete") as client:
+                    client.delete_object(**place)
 
     def drop_unfinished(self, prefix: str = "", before: int | None = None) -> int:
+        if not prefix:
+            self._drop_probes(before)
         dropped = 0
-        for upload in list(self._uploads(self._blobs + prefix.replace("/", "!"))):
+        for upload in self._uploads(self._blobs + prefix.replace("/", "!")):
             if before is None or _ms(upload["Initiated"]) < before:
                 with (
                     self._connection.request("forget an upload") as client,
@@ -135,15 +138,31 @@ class S3Store:
                 raise BackendUnavailable("the storage has no such bucket") from error
         self._bucket_seen = time.monotonic()
 
-    def _uploads(self, prefix: str) -> Iterator[Any]:
+    def _drop_probes(self, before: int | None) -> None:
+        """What ``check`` could not take away."""
+        with self._connection.request("be listed") as client:
+            page = client.list_objects_v2(Bucket=self.settings.bucket, Prefix=self.settings.prefix + "check/")
+        for found in page.get("Contents", []):
+            if before is None or _ms(found["LastModified"]) < before:
+                with self._connection.request("delete") as client:
+                    client.delete_object(Bucket=self.settings.bucket, Key=found["Key"])
+
+    def _uploads(self, prefix: str) -> Sequence[Any]:
+        """None where the store does not list uploads, or not to us: there a life-cycle rule has to end them."""
+        found: Any = []
         marker: dict[str, str] = {}
         while True:
-            with self._connection.request("be listed") as client:
-                page = client.list_multipart_uploads(Bucket=self.settings.bucket, Prefix=prefix, **marker)
+            try:
+                with self._connection.request("be listed") as client:
+                    page = client.list_multipart_uploads(Bucket=self.settings.bucket, Prefix=prefix, **marker)
+            except BackendUnavailable as error:
+                if status_of(error.__cause__) in (403, 405, 501):
+                    return ()
+                raise
             whole(page, "IsTruncated", "Bucket")
-            yield from (upload for upload in page.get("Uploads", []) if upload["Key"].startswith(prefix))
+            found += [upload for upload in page.get("Uploads", []) if upload["Key"].startswith(prefix)]
             if not page.get("IsTruncated"):
-                return
+                return tuple(found)
             marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page.get("NextUploadIdMarker", "")}
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.blobstore import BlobStore, open_named
+from gateway.blobstore import BlobStore, BlobWriter, open_named
 from gateway.domain.errors import BackendUnavailable, DamagedBlob, NotFound, StorageFull
 from gateway.testing.blobstore_contract import MIB, pattern, put, read
 from gateway.testing.faultline import FaultLine
@@ -61,6 +62,41 @@ def until_it_works(store: BlobStore, seconds: float = 60) -> None:
         except BackendUnavailable:
             assert time.monotonic() < end, "it does not recover"
             time.sleep(0.1)
+
+
+def test_no_silence_is_waited_for_longer_than_twenty_seconds(seaweed: Seaweed, line: FaultLine, tmp_path: Path) -> None:
+    """With the settings that are the default: a small write, one by parts, and a read that is under way."""
+    defaults = {"connect_timeout": "2s", "timeout": "5s", "attempts": 3}
+    stores = [open_store(seaweed, line, tmp_path, **defaults) for _ in range(3)]
+    put(stores[2], "t/read", pattern(MIB) * 24)
+    stream = stores[2].open("t/read")
+    stream.read(1000)
+    large = stores[1].writer("t/large")
+    large.write(pattern(LARGE))
+    line.fault = "silent"
+
+    def write(writer: BlobWriter, content: bytes) -> float:
+        started = time.monotonic()
+        with pytest.raises(BackendUnavailable):
+            writer.write(content)
+            writer.commit()
+        writer.abort()
+        return time.monotonic() - started
+
+    def go_on() -> float:
+        moved = time.monotonic()
+        with pytest.raises(BackendUnavailable):
+            while stream.read(MIB):
+                moved = time.monotonic()
+        stream.close()
+        return time.monotonic() - moved
+
+    with ThreadPoolExecutor(3) as pool:
+        small = pool.submit(write, stores[0].writer("t/small"), b"x")
+        silences = [small, pool.submit(write, large, pattern(LARGE)), pool.submit(go_on)]
+        assert max(one.result() for one in silences) < 20
+    for store in stores:
+        store.close()
 
 
 def unfinished(store: Any) -> int:
