@@ -1,4 +1,4 @@
-"""A pytest plugin for the run of ceph/s3-tests: leaves out what ``left_out.txt`` names and writes down how the rest went.
+"""A plugin for the run of ceph/s3-tests: leaves out what ``left_out.txt`` names, and writes down how the rest went.
 
 ``KURADO_LEFT_OUT`` names the list, ``KURADO_RESULTS`` the file to write: JSON, name of a case → outcome.
 """
