@@ -14,8 +14,8 @@ from storage_backends._s3_digest import EtagDigest
 from storage_backends._s3_writer import FIRST_PART, MD5
 
 RESUMES, RESUME_SECONDS = 3, 8.0
-"""So often in a row, and so long (seconds), without a byte between, a stream is opened again. With what a try itself may
-last this is less than the 20 s that a silence may (RESILIENCE 12)."""
+"""So often in a row, and so long (seconds), without a byte between, a stream is opened again. With what a try may last
+itself this is less than the 20 s that a silence may (RESILIENCE 12)."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 

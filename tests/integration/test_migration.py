@@ -134,6 +134,25 @@ def test_a_blob_that_is_not_as_it_was_committed_stays_and_is_reported(tmp_path: 
         assert space.read("bad") == b"good bytes"
 
 
+def test_nothing_is_released_that_the_target_does_not_give_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_two(tmp_path) as space:
+        fill(space)
+        put = migrating._put
+
+        def lying(store: BlobStore, key: str, blocks: Any) -> None:
+            put(store, key, [bytes(len(block)) for block in blocks])
+
+        monkeypatch.setattr(migrating, "_put", lying)
+        with pytest.raises(BackendUnavailable, match="other bytes"):
+            space.services.migration.run("second", grace=0, workers=1)
+        assert len(keys(tmp_path / "data" / "blobs")) == len(FILES)
+        monkeypatch.setattr(migrating, "_put", put)
+        assert space.services.migration.run("second", grace=0).finished
+        assert {name: space.read(name) for name in FILES} == FILES
+
+
 def test_what_is_deleted_while_it_is_copied_does_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_two(tmp_path) as space:
         writer = space.services.store.writer(f"{'ab' * 6}-1.1")
