@@ -120,11 +120,12 @@ def test_no_changed_bit_goes_unseen(tmp_path_factory: pytest.TempPathFactory, da
         assert read(store, OWNED, start, 5000) == content[start : start + 5000]
 
 
+CUTS = [max(0, HEADER_BYTES + n * SEALED_SEGMENT + off) for n in range(4) for off in (-16, -1, 0, 1, 16)]
 STORES: dict[str, SealedStore] = {}
 
 
 @settings(max_examples=100)
-@given(st.integers(0, 3 * SEALED_SEGMENT))
+@given(st.one_of(st.sampled_from(CUTS), st.integers(0, 3 * SEALED_SEGMENT)))
 def test_no_cut_end_goes_unseen(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     store = STORES.setdefault("cuts", sealed(tmp_path_factory.mktemp("cuts")))
     put(store, OWNED, THREE)

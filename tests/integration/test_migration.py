@@ -176,11 +176,15 @@ def test_a_stream_goes_on_in_the_other_storage(tmp_path: Path) -> None:
         node = space.put("large", content).node
         moves = space.services.migration
         moves.begin("second")
-        stream = space.services.files.content(space.caller, node).open(0, len(content))
+        found = space.services.files.content(space.caller, node)
+        assert found.local is None  # the file may go before it is opened
+        stream = found.open(0, len(content))
         head = stream.read(1000)
         assert moves.run("second", grace=0).finished
         with stream:
             assert head + stream.read() == content
+        local = space.services.files.content(space.caller, node).local
+        assert local is not None and local.read_bytes() == content
 
 
 def test_places_that_cannot_be_the_target_change_nothing(tmp_path: Path) -> None:
