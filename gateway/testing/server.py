@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from gateway.testing.warm import program
+
 COMMAND = (sys.executable, "-P", "-c", "from gateway.cli import main; main()")
 TENANT, LOGIN, PASSWORD = "acme", "alice", "correct horse battery"
 START_SECONDS = 40.0
@@ -127,8 +129,9 @@ class RunningGateway:
 
     def cli(self, *args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """``kurado --config <folder>/gateway.yaml args``; with ``check`` a failure is an AssertionError."""
+        words = [str(program())] if self.command == COMMAND else self.command
         done = subprocess.run(
-            [*self.command, "--config", str(self.folder / "gateway.yaml"), *args],
+            [*words, "--config", str(self.folder / "gateway.yaml"), *args],
             input=input,
             capture_output=True,
             text=True,

@@ -11,6 +11,7 @@ import pytest
 
 from gateway import config
 from gateway.testing.examples import Example, examples
+from gateway.testing.warm import program
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,7 +42,7 @@ def test_python_examples_run_from_top_to_bottom_of_their_page(page: Path, tmp_pa
 def test_shell_examples_run_from_top_to_bottom_of_their_page(page: Path, tmp_path: Path) -> None:
     script = "\n".join(example.text for example in running(page, "sh"))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("KURADO_")}
-    environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
+    environ["PATH"] = f"{program().parent}:{Path(sys.executable).parent}:{environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,
@@ -64,7 +65,7 @@ def test_yaml_examples_are_accepted(example: Example, tmp_path: Path) -> None:
     if name == "gateway.yaml":
         config.load(file, {})
         return
-    kurado = Path(sys.executable).parent / "kurado"
+    kurado = program()
     subprocess.run([kurado, "init", "here"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
     command = [kurado, "--config", "here/gateway.yaml", "policy", "check", file]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
