@@ -157,9 +157,9 @@ class Switching:
         return info
 
     def local_path(self, key: str) -> Path | None:
-        """None while blobs move, when a file may go before it was opened."""
+        """Only in the storage that is written to: a file that moves away may go before it was opened."""
         store = self.current
-        if self.route.phase == MOVING or not isinstance(store, LocalPaths):
+        if not isinstance(store, LocalPaths):
             return None
         path = store.local_path(key)
         return path if path is not None and (len(self.places()) == 1 or path.exists()) else None

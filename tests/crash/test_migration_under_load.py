@@ -24,7 +24,7 @@ from gateway.testing.seaweed import Seaweed
 from gateway.testing.server import COMMAND, RunningGateway, start_gateway
 from gateway.testing.storm import DavClient, content
 
-MEGABYTES = int(os.environ.get("KURADO_TEST_MIGRATE_MB", "3"))
+MEGABYTES = int(os.environ.get("KURADO_TEST_MIGRATE_MB", "2"))
 SMALL, LARGE = 20_000, 6_000_000
 CLIENTS = 3
 
@@ -43,7 +43,7 @@ class Load(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._stopped.wait(0.01):
+            while not self._stopped.wait(0.03):
                 self._one()
         except (OSError, http.client.HTTPException) as error:
             self.wrong.append(repr(error))
