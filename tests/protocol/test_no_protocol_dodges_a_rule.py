@@ -109,6 +109,9 @@ S3_VERBS: Mapping[str, Verb] = {
     "DeleteBucketTagging": lambda world, _: world.call("delete_bucket_tagging", Bucket=BUCKET),
     "PutBucketCors": lambda world, _: world.call("put_bucket_cors", Bucket=BUCKET, CORSConfiguration=CORS),
     "DeleteBucketCors": lambda world, _: world.call("delete_bucket_cors", Bucket=BUCKET),
+    "PutBucketVersioning": lambda world, _: world.call(
+        "put_bucket_versioning", Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"}
+    ),
     "CreateMultipartUpload": lambda world, key: world.call("create_multipart_upload", Bucket=BUCKET, Key=key),
     "UploadPart": lambda world, key: world.part("upload_part", key, PartNumber=2, Body=world.bytes),
     "UploadPartCopy": lambda world, key: world.part("upload_part_copy", key, PartNumber=3, CopySource=SOURCE),
