@@ -143,7 +143,16 @@ class AccessKeys:
 
     def signer(self, key_id: str) -> Signer:
         """The same, by a read of the database where needed. Raises Unauthenticated for a key that is unknown, disabled
-        or of a disabled user or a removed tenant, which look the same; BackendUnavailable."""
+        or of a disabled user or a removed tenant, which look the same; BackendUnavailable. A key that was made a moment
+        ago, or whose tenant was, is known at once."""
+        try:
+            return self._looked_up(key_id)
+        except Unauthenticated:
+            if not self._directory.refresh():
+                raise
+            return self._looked_up(key_id)
+
+    def _looked_up(self, key_id: str) -> Signer:
         if not self._directory.is_fresh:
             self._directory.refresh()
         revision = self._directory.revision

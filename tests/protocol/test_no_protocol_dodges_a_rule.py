@@ -11,17 +11,21 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from gateway.config import load
+from gateway.daemon import Deployment, open_deployment
 from gateway.dav.app import _ALL, _READS
+from gateway.domain.units import parse_size
 from gateway.s3.operations import POST_OBJECT, TABLE
 from gateway.testing.clamd import EICAR, Clamd
 from gateway.testing.needs import need
-from gateway.testing.s3 import S3_CONFIG, S3Access, access
+from gateway.testing.s3 import S3_CONFIG, S3Access, access_with
 from gateway.testing.server import RunningGateway, start_gateway
 
 BUCKET = "rules"
@@ -150,13 +154,25 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         with start_gateway(folder, plugins=plugins, config=S3_CONFIG) as running:
             (folder / "no-programs.yaml").write_text(NO_PROGRAMS)
             running.cli("policy", "apply", "content", str(folder / "no-programs.yaml"))
-            yield running
+            with open_deployment(load(folder / "gateway.yaml", {})) as OPERATORS[folder]:
+                yield running
+
+
+OPERATORS: dict[Path, Deployment] = {}
+"""What the command line works with, opened once: a command for each tenant, user and key takes a second."""
+
+
+def key_of(gateway: RunningGateway, tenant: str, login: str) -> S3Access:
+    key, secret = OPERATORS[gateway.folder].services.accesskeys.create(tenant, login, "operator")
+    return access_with(gateway.s3_url, key.id, secret)
 
 
 def world_of(gateway: RunningGateway, tenant: str, quota: str | None = None) -> World:
     """A tenant of its own with the objects that the verbs work on, and its editor."""
-    gateway.add_tenant(tenant, quota, login=LOGIN, password=PASSWORD)
-    world = World(gateway, access(gateway, tenant, LOGIN), (LOGIN, PASSWORD), tenant)
+    services = OPERATORS[gateway.folder].services
+    services.accounts.add_tenant(tenant, "standard", parse_size(quota) if quota else None)
+    services.accounts.add_user(tenant, LOGIN, PASSWORD)
+    world = World(gateway, key_of(gateway, tenant, LOGIN), (LOGIN, PASSWORD), tenant)
     for bucket in (BUCKET, "rules-empty"):
         world.s3.client.create_bucket(Bucket=bucket)
     for key in ("source.txt", "folder/file.txt"):
@@ -227,7 +243,7 @@ def test_what_is_taken_down_is_touched_by_no_verb(gateway: RunningGateway) -> No
 def test_a_lock_taken_over_webdav_stops_every_verb_of_others(gateway: RunningGateway) -> None:
     world = world_of(gateway, "locked")
     gateway.add_user("locked", "lou", "a password for lou")
-    lou = World(gateway, access(gateway, "locked", "lou"), ("lou", "a password for lou"), "locked")
+    lou = World(gateway, key_of(gateway, "locked", "lou"), ("lou", "a password for lou"), "locked")
     assert lou.dav("LOCK", "", data=LOCK) == 200
     inside = without(*NO_WRITE, *NOT_IN_BUCKET, *OUTSIDE)
     answers = statuses(world, inside)
