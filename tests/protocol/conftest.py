@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.testing.s3 import S3_CONFIG, S3Access, access
+from gateway.testing.scanned import Scanned, scanned_gateway
 from gateway.testing.server import RunningGateway, start_gateway
 
 
@@ -29,6 +30,13 @@ def s3_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGate
 def s3(s3_gateway: RunningGateway) -> S3Access:
     """The owner's access key on ``s3_gateway``."""
     return access(s3_gateway)
+
+
+@pytest.fixture(scope="session")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
+    """One with a quota and a virus scan, for whole clients."""
+    with scanned_gateway(tmp_path_factory.mktemp("scanned")) as running:
+        yield running
 
 
 @pytest.fixture
