@@ -48,12 +48,12 @@ class Drive:
         self._mounts = self._caches = 0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def mount(self, *, fresh: bool = True) -> None:
+    def mount(self, *, fresh: bool = True, write_back: str = "1s") -> None:
         self._mounts += 1
         self._caches += fresh
         command: list[str | Path] = [
             find_program("rclone") or "rclone", "mount", "space:", self.folder, "--vfs-cache-mode", self._mode,
-            "--cache-dir", self._place / f"cache{self._caches}", "--vfs-write-back", "1s",
+            "--cache-dir", self._place / f"cache{self._caches}", "--vfs-write-back", write_back,
             "--webdav-pacer-min-sleep", "1ms", "--log-file", self._log,
             "--rc", "--rc-no-auth", "--rc-addr", f"unix://{self._socket}",
         ]  # fmt: skip
@@ -64,13 +64,15 @@ class Drive:
 
     def settle(self) -> None:
         """Waits until rclone has stored on the server everything that was written."""
-        while True:
-            done = run("rclone", "rc", "--unix-socket", self._socket, "vfs/stats", env=self._env)
-            cache = json.loads(done.output).get("diskCache")
-            if cache is None or not cache["uploadsQueued"] + cache["uploadsInProgress"]:
-                assert cache is None or not cache["erroredFiles"], self.log()
-                return
+        while self.waiting():
             time.sleep(0.1)
+
+    def waiting(self) -> int:
+        """How many files rclone has still to store."""
+        done = run("rclone", "rc", "--unix-socket", self._socket, "vfs/stats", env=self._env)
+        cache = json.loads(done.output).get("diskCache") or {"uploadsQueued": 0, "uploadsInProgress": 0}
+        assert not cache.get("erroredFiles"), self.log()
+        return int(cache["uploadsQueued"] + cache["uploadsInProgress"])
 
     def unmount(self) -> None:
         self.settle()
@@ -79,9 +81,9 @@ class Drive:
         self._process.wait(60)
         assert "ERROR" not in self.log()
 
-    def remount(self) -> None:
+    def remount(self, *, write_back: str = "1s") -> None:
         self.unmount()
-        self.mount()
+        self.mount(write_back=write_back)
 
     def kill(self) -> None:
         """kill -9; no mount and no process are left, whatever state they were in."""
@@ -200,7 +202,10 @@ def test_what_rclone_had_not_stored_when_it_was_killed_is_stored_by_the_next_mou
 ) -> None:
     make_tree(tmp_path / "tree", 60, seed=7)
     with drive_on(space) as drive:
+        drive.remount(write_back="1h")
         shutil.copytree(tmp_path / "tree", drive.folder / "killed", copy_function=shutil.copyfile)
+        while drive.waiting() < 60:  # FUSE tells rclone of a closed file a moment after close() has returned
+            time.sleep(0.02)
         drive.kill()
         drive.mount(fresh=False)
         drive.remount()
