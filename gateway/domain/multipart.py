@@ -18,6 +18,10 @@ MIN_PART_BYTES = 5 * 1024 * 1024
 PARTS_FACT = "parts"
 """The fact of a version that tells where its parts end (:func:`sizes_to_text`)."""
 
+PART_CHECKSUMS_FACT = "part-checksums"
+"""Their checksums, for uploads of up to ``MAX_PART_CHECKSUMS`` parts: facts are read with every listing."""
+MAX_PART_CHECKSUMS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class MultipartUpload:

@@ -150,7 +150,7 @@ class ChecksumTap:
         except (binascii.Error, ValueError):
             size = -1
         if size != len(self._running.digest()):
-            raise S3Fault(400, "InvalidRequest", f"Value for {self._header} header is invalid.")
+            raise S3Fault(400, "BadDigest", f"Value for {self._header} header is invalid.")
 
 
 def tap_of(headers: Fields, payload: Payload) -> ChecksumTap | None:

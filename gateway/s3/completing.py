@@ -104,13 +104,14 @@ def _complete(request: S3Request, key: Key, listed: Sequence[Listed]) -> Placed:
 
 
 def choose(listed: Sequence[Listed], known: Sequence[Part]) -> list[Part]:
-    """The parts that a client lists. Raises S3Fault InvalidPartOrder, InvalidPart, EntityTooSmall."""
-    if any(one.number >= following.number for one, following in pairwise(listed)):
+    """The parts that a client lists; of a number that comes twice in a row the last counts. Raises S3Fault
+    InvalidPartOrder, InvalidPart, EntityTooSmall."""
+    if any(one.number > following.number for one, following in pairwise(listed)):
         message = "The list of parts was not in ascending order. Parts must be ordered by part number."
         raise S3Fault(400, "InvalidPartOrder", message)
     by_number = {part.number: part for part in known}
     chosen = []
-    for one in listed:
+    for one in {one.number: one for one in listed}.values():
         part = by_number.get(one.number)
         if part is None or part.md5 != one.etag.lower() or not _has_checksums(part, one):
             message = (

@@ -8,7 +8,6 @@ from gateway.domain.errors import PreconditionFailed
 from gateway.domain.node import Node
 from gateway.domain.upload import Conditions
 from gateway.exchange import Headers
-from gateway.s3.errors import S3Fault, not_implemented
 from gateway.s3.metadata import etag_of, last_modified
 from gateway.wire.fields import parse_date, parse_etags
 
@@ -21,10 +20,6 @@ def of_write(headers: Headers) -> Conditions:
     """If-Match and If-None-Match of a write. Raises S3Fault for what S3 does not know of a write."""
     if_match = parse_etags(headers.getall("If-Match", []))
     if_none_match = parse_etags(headers.getall("If-None-Match", []))
-    if if_none_match not in (None, ("*",)):
-        raise not_implemented("If-None-Match with an ETag on a write")
-    if if_match is not None and if_none_match is not None:
-        raise S3Fault(400, "InvalidRequest", "If-Match and If-None-Match exclude each other")
     return Conditions(if_match=if_match, if_none_match=if_none_match)
 
 

@@ -10,7 +10,7 @@ from gateway.domain.node import Node
 from gateway.exchange import Reply
 from gateway.s3.answers import Encode, document, element, encoder, iso_time
 from gateway.s3.buckets import owner
-from gateway.s3.errors import S3Fault, invalid
+from gateway.s3.errors import S3Fault
 from gateway.s3.metadata import etag_of, last_modified
 from gateway.s3.request import S3Request
 from gateway.service.keywalk import Page
@@ -21,9 +21,7 @@ MAX_KEYS = 1000
 async def list_objects_v2(request: S3Request) -> Reply:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
     token, start = request.query.get("continuation-token"), request.query.get("start-after", "")
-    if token == "":
-        raise invalid("The continuation token provided is incorrect", "continuation-token", "")
-    after = read_token(token) if token is not None else _bytes(start)
+    after = read_token(token) if token else _bytes(start)
 
     def render(listing: Listing) -> Reply:
         shown = listing.head()

@@ -127,7 +127,7 @@ def change_of(metadata: Mapping[str, str], headers: Headers | Mapping[str, str],
 def content_encoding(headers: Headers | Mapping[str, str]) -> str:
     """Content-Encoding without ``aws-chunked``, which is about the request only."""
     codings = [one.strip() for one in (headers.get("Content-Encoding") or "").split(",")]
-    return ",".join(one for one in codings if one and one.lower() != "aws-chunked")
+    return ", ".join(one for one in codings if one and one.lower() != "aws-chunked")
 
 
 def facts_of(headers: Headers | Mapping[str, str]) -> dict[str, str]:

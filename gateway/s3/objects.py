@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gateway.domain.errors import DigestMismatch, TooLarge
 from gateway.domain.history import FACT as VERSION_FACT
-from gateway.domain.multipart import MAX_PARTS, PARTS_FACT, sizes_from_text
+from gateway.domain.multipart import MAX_PARTS, PART_CHECKSUMS_FACT, PARTS_FACT, sizes_from_text
 from gateway.domain.node import Node, Version
 from gateway.domain.upload import Conditions, Declared
 from gateway.exchange import FileBody, Headers, Reply
@@ -219,13 +219,21 @@ def part_reply(request: S3Request, headers: Mapping[str, str], version: Version,
         raise invalid(f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", "partNumber", text)
     sizes = sizes_from_text(version.facts.get(PARTS_FACT, "")) or [content.size]
     if number > len(sizes):
-        raise S3Fault(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+        raise S3Fault(400, "InvalidPart", "The requested partnumber is not satisfiable")
     start, length = sum(sizes[: number - 1]), sizes[number - 1]
     shown = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
     if PARTS_FACT in version.facts:
         shown["x-amz-mp-parts-count"] = str(len(sizes))
+        shown.update(_part_checksum(request, version, number, len(sizes)))
     body = FileBody([(b"", start, length)], content.open, content.local)
     return Reply(206 if length else 200, shown if length else headers, body)
+
+
+def _part_checksum(request: S3Request, version: Version, number: int, count: int) -> dict[str, str]:
+    checksum, sums = checksum_of(version), version.facts.get(PART_CHECKSUMS_FACT, "").split()
+    if checksum is None or len(sums) != count or (request.header("x-amz-checksum-mode") or "").upper() != "ENABLED":
+        return {}
+    return {checksum.header: sums[number - 1], "x-amz-checksum-type": checksum.type}
 
 
 async def delete_object(request: S3Request) -> Reply:

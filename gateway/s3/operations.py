@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gateway.exchange import Reply
 from gateway.s3 import (
+    attributes,
     buckets,
     completing,
     copying,
@@ -69,6 +70,7 @@ TABLE: Mapping[tuple[About, str, str], Operation] = {
     (About.OBJECT, "GET", ""): _read("GetObject", objects.get_object),
     (About.OBJECT, "HEAD", ""): _read("HeadObject", objects.get_object),
     (About.OBJECT, "DELETE", ""): _write("DeleteObject", objects.delete_object),
+    (About.OBJECT, "GET", "attributes"): _read("GetObjectAttributes", attributes.get_object_attributes),
     (About.OBJECT, "PUT", "copy"): _write("CopyObject", copying.copy_object),
     (About.BUCKET, "GET", "uploads"): _list("ListMultipartUploads", uploadlist.list_multipart_uploads),
     (About.OBJECT, "POST", "uploads"): _write("CreateMultipartUpload", multipart.create_multipart_upload),

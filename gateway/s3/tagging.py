@@ -27,7 +27,7 @@ def parse_tagging_header(request: S3Request) -> str:
 def stored(tags: Tags, most: int) -> str:
     """Tags as they are stored. Raises S3Fault InvalidTag for what the rules of S3 forbid."""
     if len(tags) > most:
-        raise S3Fault(400, "BadRequest", f"Object tags cannot be greater than {most}")
+        raise S3Fault(400, "InvalidTag", f"Object tags cannot be greater than {most}")
     names = [name for name, _ in tags]
     for name, value in tags:
         if not 0 < len(name) <= 128:
@@ -63,7 +63,7 @@ def tags_in(root: Element, most: int) -> str:
 
 def _document(node: Node) -> Reply:
     tags = parse_query(metadata.tagging_of(node))
-    inner = "".join(f"<Tag>{element('Key', name)}{element('Value', value)}</Tag>" for name, value in tags)
+    inner = "".join(f"<Tag>{element('Key', name)}{element('Value', value)}</Tag>" for name, value in sorted(tags))
     return document("Tagging", f"<TagSet>{inner}</TagSet>")
 
 

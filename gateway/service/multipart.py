@@ -13,6 +13,8 @@ from gateway.blobstore import BlobStore
 from gateway.domain.errors import NoUpload, QuotaExceeded, Unavailable
 from gateway.domain.ids import new_blob_id
 from gateway.domain.multipart import (
+    MAX_PART_CHECKSUMS,
+    PART_CHECKSUMS_FACT,
     PARTS_FACT,
     MultipartUpload,
     Part,
@@ -112,15 +114,19 @@ class Multipart:
         """Admits a part. Raises QuotaExceeded, TooLarge, StorageFull."""
         require_writer(caller)
         self._uploads.check_size(declared.known_length)
-        upload, tenant = self._db.read(
-            lambda tx: (find_upload(tx, caller, path, public_id), tx.tenants.by_id(caller.tenant.id))
-        )
-        caller = replace(caller, tenant=tenant or caller.tenant)
+
+        def look(tx: Tx) -> tuple[MultipartUpload, Caller, int]:
+            upload = find_upload(tx, caller, path, public_id)
+            before = [part.size for part in tx.multipart.parts(upload.id, number - 1, 1) if part.number == number]
+            tenant = tx.tenants.by_id(caller.tenant.id) or caller.tenant
+            return upload, replace(caller, tenant=tenant), sum(before)
+
+        upload, caller, before = self._db.read(look)
         limits = self._settling.limits(caller.tenant)
-        used = caller.tenant.used_bytes + caller.tenant.reserved_bytes
+        used = caller.tenant.used_bytes + caller.tenant.reserved_bytes - before
         if limits.bytes is not None and declared.length and used + declared.length > limits.bytes:
             raise QuotaExceeded(used=used, allowed=limits.bytes)
-        return PartUpload(self._uploads, UploadInfo(caller, path, declared), limits, taps, upload, number)
+        return PartUpload(self._uploads, UploadInfo(caller, path, declared, before), limits, taps, upload, number)
 
     def parts(
         self, caller: Caller, path: Path, public_id: str, after: int = 0, limit: int | None = None
@@ -162,6 +168,7 @@ class Multipart:
                 **upload.facts,
                 PARTS_FACT: sizes_to_text(part.size for part in parts),
                 UPLOAD_FACT: upload.public_id,
+                **_part_checksums(parts),
             },
             properties=PropertyChange(_S3_PROPERTIES, upload.properties),
         )
@@ -189,6 +196,13 @@ _NO_UPLOAD = (
 )
 _S3_PROPERTIES = ("{urn:kurado:meta}", "{urn:kurado:s3}", "{DAV:}getcontentlanguage")
 """What a write over S3 replaces (``gateway.s3.metadata.OURS``)."""
+
+
+def _part_checksums(parts: Sequence[Part]) -> dict[str, str]:
+    values = [part.checksum.rpartition(" ")[2] for part in parts]
+    if len(parts) > MAX_PART_CHECKSUMS or not all(values):
+        return {}
+    return {PART_CHECKSUMS_FACT: " ".join(values)}
 
 
 def find_upload(tx: Tx, caller: Caller, path: Path, public_id: str) -> MultipartUpload:

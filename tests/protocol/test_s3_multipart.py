@@ -86,7 +86,7 @@ def test_a_part_is_read_by_its_number(s3: S3Access, bucket: str) -> None:
     assert (second["Body"].read(), second["PartsCount"]) == (b"end", 2)
     assert second["ContentRange"] == f"bytes {PART}-{PART + 2}/{PART + 3}"
     assert s3.client.head_object(Bucket=bucket, Key="a", PartNumber=1)["ContentLength"] == PART
-    assert refused(s3.client.get_object, Bucket=bucket, Key="a", PartNumber=3) == (416, "InvalidPartNumber")
+    assert refused(s3.client.get_object, Bucket=bucket, Key="a", PartNumber=3) == (400, "InvalidPart")
 
 
 def test_what_completes_must_be_what_was_uploaded(s3: S3Access, bucket: str) -> None:

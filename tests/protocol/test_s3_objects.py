@@ -56,7 +56,7 @@ def folders(gateway: RunningGateway, bucket: str) -> list[str]:
 def test_buckets_are_made_listed_and_removed(s3: S3Access, bucket: str) -> None:
     assert bucket in [one["Name"] for one in s3.client.list_buckets()["Buckets"]]
     assert s3.client.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None
-    assert refused(s3.client.create_bucket, Bucket=bucket) == (409, "BucketAlreadyOwnedByYou")
+    s3.client.create_bucket(Bucket=bucket)  # in us-east-1 its owner may
     s3.client.put_object(Bucket=bucket, Key="a/b", Body=b"x")
     assert refused(s3.client.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")
     s3.client.delete_object(Bucket=bucket, Key="a/b")
