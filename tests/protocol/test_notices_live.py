@@ -87,8 +87,10 @@ def test_a_killed_steward_neither_loses_a_notice_nor_makes_two_of_it(gateway: Ru
     assert len({mail.raw for mail in sink.mails}) == 1
     assert "蔵戸 運用部" in sink.mails[0].text
 
-    status = json.loads(gateway.cli("contract", "status", "works", "--json").stdout)
-    assert status["state"] == "notified"
+    def state() -> str:
+        return str(json.loads(gateway.cli("contract", "status", "works", "--json").stdout)["state"])
+
+    eventually(lambda: state() == "notified")  # the contract follows the notice in a step of its own
     gateway.cli("notice", "arrived", number)
     head = b"OPTIONS /dav/works/ HTTP/1.1\r\nHost: a\r\n" + basic(LOGIN, PASSWORD) + b"\r\n"
     eventually(lambda: ask(gateway.address, head).status == 200)
