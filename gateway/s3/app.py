@@ -50,6 +50,9 @@ class S3App:
             log.exception("request %s failed", exchange.request_id)
             reply = internal_error(exchange)
         reply.headers = {"x-amz-request-id": exchange.request_id, **reply.headers}
+        if exchange.body.length == 0 and "Expect" in exchange.headers:
+            # awscli takes an answer that came without a 100 for the beginning of the next one too
+            reply.close = True
         return reply
 
     async def _answer(self, exchange: Exchange, account: Account) -> Reply:

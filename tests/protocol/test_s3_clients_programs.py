@@ -78,6 +78,12 @@ def test_aws_s3_copies_syncs_moves_and_removes(
     aws("s3", "rb", f"s3://{bucket}")
 
 
+def test_an_empty_body_that_waited_for_100_continue_ends_its_connection(scanned: Scanned, bucket: str) -> None:
+    """awscli would wait for the next answer on that connection until it is closed."""
+    answer = scanned.s3.signed("PUT", f"/{bucket}/empty", unsigned={"Expect": "100-continue"})
+    assert (answer.status, answer.headers.get("Connection")) == (200, "close")
+
+
 def test_aws_s3api_speaks_the_operations(aws: Program, bucket: str, tmp_path: Path) -> None:
     def ask(*words: str | Path) -> dict[str, object]:
         answer: dict[str, object] = json.loads(aws("s3api", *words, "--bucket", bucket).output or "{}")
