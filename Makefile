@@ -5,7 +5,8 @@
 # make lock    pins the newest versions that pyproject.toml allows (developers)
 # make clean   removes the environment that the targets above create
 #
-# Variables: PYTHON (3.11 or newer), ARGS (for `kurado demo`, pytest or bench/run.py), e.g. make run ARGS="--port 9000".
+# Variables: PYTHON (3.11 or newer), ARGS (for `kurado demo`, pytest or bench/run.py), e.g. make run ARGS="--port 9000",
+# JOBS (test files at once; default: one a core).
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,6 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 ARGS ?=
+JOBS ?= $(shell nproc)
 SERVERS ?= kurado,apache,nginx,lighttpd,rclone
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
@@ -31,7 +33,7 @@ run: $(STAMPS)/project-run
 	@exec $(BIN)/kurado demo $(ARGS)
 
 test: $(STAMPS)/project-dev debian-test-packages
-	$(BIN)/pytest -rs $(ARGS)
+	$(BIN)/pytest -rs -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(STAMPS)/project-dev
 	$(BIN)/ruff check .
