@@ -271,7 +271,8 @@ def test_children_end_when_the_supervisor_is_killed_and_the_next_start_repairs(d
     (staging / f"{boot_id}-abc").write_bytes(b"half an upload")
     daemon.start()
     assert "repaired after a crash" in daemon.errors()
-    assert list(staging.iterdir()) == []
+    assert not (staging / f"{boot_id}-abc").exists()
+    wait_for(lambda: not list(staging.iterdir()), "the end of what a health check has just written")
 
 
 def test_a_second_daemon_on_the_same_data_folder_is_refused(daemon: Daemon) -> None:
