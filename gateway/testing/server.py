@@ -127,7 +127,9 @@ class RunningGateway:
 
     # -- operating it -------------------------------------------------------------------------------------------------
 
-    def cli(self, *args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """``kurado --config <folder>/gateway.yaml args``; with ``check`` a failure is an AssertionError."""
         words = [str(program())] if self.command == COMMAND else self.command
         done = subprocess.run(
@@ -137,7 +139,7 @@ class RunningGateway:
             text=True,
             env=self._environ(),
             cwd=self.folder,
-            timeout=120,
+            timeout=timeout,
             check=False,
         )
         assert not check or done.returncode == 0, f"kurado {' '.join(args)}: {done.stdout}{done.stderr}"

@@ -1,6 +1,10 @@
 """``kurado storage migrate`` from local disk to a sealed S3 store while clients read and write: no request fails.
 
-Acceptance 7 of the S3 backend; KURADO_TEST_MIGRATE_MB is the size (small by default).
+Acceptance 7 of the S3 backend, small by default. KURADO_TEST_MIGRATE_MB is the size of all, KURADO_TEST_MIGRATE_OBJECT
+that of a file in bytes, KURADO_TEST_MIGRATE_SECONDS how long it may take; ``pytest -s`` shows what was measured:
+
+    KURADO_TEST_MIGRATE_MB=10738 KURADO_TEST_MIGRATE_OBJECT=131072 KURADO_TEST_MIGRATE_SECONDS=10000 \\
+        pytest -s tests/crash/test_migration_under_load.py
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,48 +30,54 @@ from gateway.testing.server import COMMAND, RunningGateway, start_gateway
 from gateway.testing.storm import DavClient, content
 
 MEGABYTES = int(os.environ.get("KURADO_TEST_MIGRATE_MB", "2"))
-SMALL, LARGE = 20_000, 6_000_000
+SMALL, LARGE = int(os.environ.get("KURADO_TEST_MIGRATE_OBJECT", "20000")), 6_000_000
+SECONDS = int(os.environ.get("KURADO_TEST_MIGRATE_SECONDS", "1800"))
 CLIENTS = 3
+PATIENCE = 60.0
 
 
 class Load(threading.Thread):
-    """Reads and writes files of its own until stopped; every answer must be right."""
+    """Reads and writes files of its own until stopped; every answer must be right. ``slowest`` is in seconds."""
 
     def __init__(self, client: DavClient, seed: int, files: dict[str, bytes]) -> None:
         super().__init__(daemon=True)
         self._client = client
         self._random = random.Random(seed)
-        self._files = files
+        self.files = files
+        self._names = sorted(files)
         self._stopped = threading.Event()
         self.requests = 0
+        self.slowest = 0.0
         self.wrong: list[str] = []
 
     def run(self) -> None:
         try:
             while not self._stopped.wait(0.03):
+                began = time.monotonic()
                 self._one()
+                self.slowest = max(self.slowest, time.monotonic() - began)
         except (OSError, http.client.HTTPException) as error:
             self.wrong.append(repr(error))
         finally:
             self._client.close()
 
     def _one(self) -> None:
-        name = self._random.choice(sorted(self._files))
+        name = self._random.choice(self._names)
         if self._random.random() < 0.3:
             body = content(self._random.randrange(2**40), SMALL)
             status, _, _ = self._client.request("PUT", name, body=body)
-            self._files[name] = hashlib.sha256(body).digest()
+            self.files[name] = hashlib.sha256(body).digest()
             if status not in (201, 204):
                 self.wrong.append(f"PUT {name}: {status}")
         else:
             status, _, body = self._client.request("GET", name)
-            if status != 200 or hashlib.sha256(body).digest() != self._files[name]:
+            if status != 200 or hashlib.sha256(body).digest() != self.files[name]:
                 self.wrong.append(f"GET {name}: {status}, {len(body)} bytes")
         self.requests += 1
 
     def stop(self) -> None:
         self._stopped.set()
-        self.join(60)
+        self.join(PATIENCE * 2)
         assert not self.is_alive()
 
 
@@ -74,10 +85,25 @@ def fill(client: DavClient, seed: int, size: int) -> dict[str, bytes]:
     files = {}
     sizes = [LARGE] * (seed == 0) + [SMALL] * (size // SMALL)
     for number, length in enumerate(sizes):
-        body = content(seed * 100_000 + number, length)
+        body = content(seed * 1_000_000 + number, length)
         assert client.request("PUT", f"f{seed}-{number}", body=body)[0] == 201
         files[f"f{seed}-{number}"] = hashlib.sha256(body).digest()
     return files
+
+
+def read_back(client: DavClient, files: dict[str, bytes]) -> list[str]:
+    """The names of the files that are not as they should be."""
+    wrong = []
+    for name, digest in files.items():
+        status, _, body = client.request("GET", name)
+        if status != 200 or hashlib.sha256(body).digest() != digest:
+            wrong.append(f"{name}: {status}, {len(body)} bytes")
+    return wrong
+
+
+def say(what: str, since: float, loads: list[Load]) -> None:
+    under = f"{sum(load.requests for load in loads)} requests, the slowest {max(load.slowest for load in loads):.2f} s"
+    print(f"{what}: {time.monotonic() - since:.0f} s; {under}", flush=True)
 
 
 def break_off(gateway: RunningGateway) -> None:
@@ -90,39 +116,49 @@ def break_off(gateway: RunningGateway) -> None:
         moving.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(SECONDS)
 def test_all_blobs_move_under_load_and_no_request_fails(tmp_path: Path) -> None:
     need("weed")
-    with Seaweed(tmp_path / "weed") as seaweed:
+    with Seaweed(tmp_path / "weed") as seaweed, ThreadPoolExecutor(CLIENTS) as pool:
         far = {"backend": "sealed", "of": {"backend": "s3", **seaweed.settings(part_size="5MB")}}
         gateway = start_gateway(tmp_path / "gateway", gates=2, config={"storages": {"far": far}})
+        clients = [DavClient(gateway.dav_url, gateway.login, gateway.password, PATIENCE) for _ in range(CLIENTS)]
         loads: list[Load] = []
         try:
-            for number in range(CLIENTS):
-                client = DavClient(gateway.dav_url, gateway.login, gateway.password, timeout=60)
-                files = fill(client, number, MEGABYTES * 1_000_000 // CLIENTS)
-                loads.append(Load(client, number, files))
+            began = time.monotonic()
+            filled = pool.map(fill, clients, range(CLIENTS), [MEGABYTES * 1_000_000 // CLIENTS] * CLIENTS)
+            loads += [
+                Load(client, seed, files) for seed, (client, files) in enumerate(zip(clients, filled, strict=True))
+            ]
+            say(f"{sum(len(load.files) for load in loads)} files were filled in", began, loads)
+            began = time.monotonic()
             for load in loads:
                 load.start()
             break_off(gateway)
-            done = json.loads(gateway.cli("storage", "migrate", "--to", "far", "--grace", "2s", "--json").stdout)
+            words = ("storage", "migrate", "--to", "far", "--grace", "2s", "--json")
+            done = json.loads(gateway.cli(*words, timeout=SECONDS).stdout)
+            say(f"moved {done}", began, loads)
             assert done["finished"] and done["blobs"] and not done["failed"]
             time.sleep(0.5)  # and a while on the new storage alone
             for load in loads:
                 load.stop()
+            say("all loads ended", began, loads)
             assert [load.wrong for load in loads] == [[]] * CLIENTS
             assert min(load.requests for load in loads) > 20
             assert not any(file.is_file() for file in (gateway.data_dir / "blobs" / "blobs").rglob("*"))
-            assert json.loads(gateway.cli("fsck", "--deep", "--json").stdout) == []
+            assert json.loads(gateway.cli("fsck", "--deep", "--json", timeout=SECONDS).stdout) == []
+            say("fsck --deep ended", began, loads)
             gateway.stop()
             file = gateway.folder / "gateway.yaml"
             config = yaml.safe_load(file.read_text())
             file.write_text(yaml.safe_dump({**config, "storage": "far"}))
             gateway.start()
-            reader = DavClient(gateway.dav_url, gateway.login, gateway.password)
-            known = {name: digest for load in loads for name, digest in load._files.items()}
-            assert reader.files() == known
-            reader.close()
+            readers = [DavClient(gateway.dav_url, gateway.login, gateway.password, PATIENCE) for _ in range(CLIENTS)]
+            assert set(readers[0].names()) == {name for load in loads for name in load.files}
+            assert list(pool.map(read_back, readers, [load.files for load in loads])) == [[]] * CLIENTS
+            say("all was read back", began, loads)
+            for reader in readers:
+                reader.close()
         finally:
             for load in loads:
                 load._stopped.set()
