@@ -6,6 +6,7 @@ a file system could hold is allowed; what is refused is refused with the reason 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import quote, unquote_to_bytes
 
@@ -21,6 +22,8 @@ BESIDE = " (file)"
 Path = tuple[str, ...]
 # RFC 3986 pchar without "%": what need not be escaped in a segment; "&" and "'" are escaped for XML's sake
 _SAFE = "!$()*+,-.:=@_~"
+_PLAIN = re.compile(f"[A-Za-z0-9{re.escape(_SAFE)}]*").fullmatch
+_ESCAPES = {byte: quote(bytes([byte]), safe=_SAFE) for byte in range(256)}
 
 
 def parse_path(raw: str) -> Path:
@@ -78,8 +81,13 @@ def sort_key(name: str, *, collection: bool) -> bytes:
 
 def href(path: Path, *, collection: bool = False) -> str:
     """The percent-encoded path, with a leading slash, and a trailing one for a collection."""
-    text = "".join("/" + quote(segment, safe=_SAFE) for segment in path)
+    text = "".join(["/" + escape_segment(segment) for segment in path])
     return text + "/" if collection or not text else text
+
+
+def escape_segment(name: str) -> str:
+    """A name, percent-encoded as a segment of a URL. Nothing in it means anything to XML."""
+    return name if _PLAIN(name) else name.encode().decode("latin-1").translate(_ESCAPES)
 
 
 def _decode(part: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from gateway.domain.errors import BadRequest
 
@@ -43,15 +44,36 @@ def parse_date(value: str | None) -> int | None:
 
 def http_date(at: int) -> str:
     """A time in ms UTC as IMF-fixdate; what no date can say becomes the epoch."""
+    day, second = divmod(at // 1000, _DAY)
     try:
-        return email.utils.formatdate(at // 1000, usegmt=True)
-    except (ValueError, OverflowError, OSError):
-        return email.utils.formatdate(0, usegmt=True)
+        return f"{_days(day)[0]} {_clock(second)} GMT"
+    except _NO_DATE:
+        return http_date(0)
 
 
 def iso_date(at: int) -> str:
     """A time in ms UTC as RFC 3339 with seconds, as DAV:creationdate wants it."""
+    day, second = divmod(at // 1000, _DAY)
     try:
-        return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return "1970-01-01T00:00:00Z"
+        return f"{_days(day)[1]}T{_clock(second)}Z"
+    except _NO_DATE:
+        return iso_date(0)
+
+
+# A listing writes two dates an entry: days come again and again, and a clock is three numbers below sixty.
+_DAY = 86_400
+_NO_DATE = (ValueError, OverflowError, OSError)
+_TWO_DIGITS = tuple(f"{number:02d}" for number in range(60))
+
+
+@lru_cache(maxsize=4096)
+def _days(day: int) -> tuple[str, str]:
+    """A day since 1970 as it begins an IMF-fixdate, and as RFC 3339 writes it."""
+    date = datetime.fromtimestamp(day * _DAY, UTC)
+    return email.utils.format_datetime(date, usegmt=True)[:-13], date.strftime("%Y-%m-%d")
+
+
+def _clock(second: int) -> str:
+    minutes, second = divmod(second, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_TWO_DIGITS[hour]}:{_TWO_DIGITS[minute]}:{_TWO_DIGITS[second]}"

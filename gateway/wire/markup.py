@@ -22,6 +22,7 @@ XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 LANG = f"{{{XML_NAMESPACE}}}lang"
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile(f"[&<>\r{_UNWRITABLE.pattern[1:]}")
 _SEPARATOR = "\x1f"  # cannot stand in XML 1.0, so no namespace name can hold it
 
 
@@ -113,8 +114,9 @@ def parse(body: bytes, max_elements: int = MAX_ELEMENTS) -> Element:
 
 def escape(text: str) -> str:
     """Character data. What XML cannot hold becomes U+FFFD, so that an answer is always well-formed."""
-    if _UNWRITABLE.search(text):
-        text = _UNWRITABLE.sub("\ufffd", text)
+    if not _SPECIAL.search(text):
+        return text
+    text = _UNWRITABLE.sub("\ufffd", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
