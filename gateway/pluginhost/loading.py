@@ -104,14 +104,26 @@ def _register(plugin: Plugin) -> None:
     plugin.callers = {hook: _only(getattr(manager.hook, hook)) for hook in implemented}
 
 
-def _only(caller: Callable[..., list[Any]]) -> Callable[..., Any]:
-    """The single answer of a hook that one plugin has; pluggy leaves None out of its list."""
+def _only(caller: pluggy.HookCaller) -> Callable[..., Any]:
+    """The single answer of a hook that one plugin has: None where pluggy, which leaves None out, gives no answer.
+
+    A function that pluggy would only call is called here: every request passes several hooks.
+    """
+    implementations = caller.get_hookimpls()
+    if len(implementations) == 1 and _is_plain(implementations[0]):
+        function, names = implementations[0].function, implementations[0].argnames
+        return lambda **arguments: function(*[arguments[name] for name in names])
 
     def call(**arguments: Any) -> Any:
         answers = caller(**arguments)
         return answers[0] if answers else None
 
     return call
+
+
+def _is_plain(implementation: pluggy.HookImpl) -> bool:
+    """Whether it neither wraps others nor has defaults that pluggy would fill in."""
+    return not (implementation.wrapper or implementation.hookwrapper or implementation.kwargnames)
 
 
 def _check_members(plugin: Plugin) -> set[str]:
