@@ -38,7 +38,7 @@ def eval_() -> None:
     """
     from gateway.termseval import evaluate_lines
 
-    for answer in evaluate_lines(sys.stdin):
+    for answer in evaluate_lines(sys.stdin.buffer):
         click.echo(answer)
 
 

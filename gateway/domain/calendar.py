@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
-from itertools import takewhile
 
 JST = timezone(timedelta(hours=9), "JST")
 START_DAY = 21
@@ -20,7 +19,7 @@ DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
 _JST_MS = 9 * 3_600_000
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d)?(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d)?([.,]\d+)?([Zz]|[+-]\d\d(?::?\d\d)?)")
 
 
 class CalendarError(ValueError):
@@ -74,8 +73,9 @@ class StartDayChange:
 class BillingCalendar:
     """One customer's billing periods.
 
-    Raises CalendarError: START_DAY_INVALID when made, START_DAY_CHANGE_PENDING from any method that lays out the
-    period in which the earlier of two clashing changes was approved, BEFORE_SERVICE_START from :meth:`period_of`.
+    Raises CalendarError: START_DAY_INVALID when made; START_DAY_CHANGE_PENDING from whatever lays out the period in
+    which the earlier of two clashing changes was approved, and no sooner (the stub is laid out when it is made);
+    BEFORE_SERVICE_START from :meth:`period_of`; BAD_DATE where the calendar of years ends.
     """
 
     start_date: date
@@ -87,22 +87,17 @@ class BillingCalendar:
             if isinstance(day, bool) or not isinstance(day, int) or not 1 <= day <= 31:
                 raise CalendarError("START_DAY_INVALID", f"a billing month cannot start on day {day!r}: 1 to 31")
 
+        self._lay_out_stub()
+
     @property
     def anchor(self) -> date:
         """The first day of the first billing month."""
-        if _start_on_or_after(self.start_date, self._first_day()) == self.start_date:
-            return self.start_date
-        return next(period.start for period in self.periods() if period.kind is PeriodKind.MONTH)
+        return self._lay_out_stub()
 
-    def periods(self) -> Iterator[Period]:
-        """All periods in order, until the calendar of years ends."""
-        day = self._first_day()
-        later = sorted(
-            (change for change in self.changes if change.approved_on >= self.start_date),
-            key=lambda change: change.approved_on,
-        )
-        start = self.start_date
-        while True:
+    def periods(self, last: date = date.max) -> Iterator[Period]:
+        """The periods that start on or before ``last``, in order; none is laid out before it is asked for."""
+        day, later, start = self._first_day(), self._later(), self.start_date
+        while start <= last:
             period = _period_from(start, day)
             change = _approved_in(period, later)
             if change is None:
@@ -114,12 +109,13 @@ class BillingCalendar:
             day = change.new_day
             start = self._check_pending(period, change, later)
             yield period
-            if start > period.end + timedelta(days=1):
-                yield Period(PeriodKind.BRIDGE, period.end + timedelta(days=1), start - timedelta(days=1))
+            bridge = Period(PeriodKind.BRIDGE, period.end + timedelta(days=1), start - timedelta(days=1))
+            if bridge.start <= min(bridge.end, last):
+                yield bridge
 
     def until(self, last: date) -> list[Period]:
         """All periods that start on or before ``last``."""
-        return list(takewhile(lambda period: period.start <= last, self.periods()))
+        return list(self.periods(last))
 
     def period_of(self, day: date) -> Period:
         """The period that holds a day. BEFORE_SERVICE_START for earlier ones."""
@@ -134,6 +130,19 @@ class BillingCalendar:
             if approved <= change.approved_on < self.start_date:
                 day, approved = change.new_day, change.approved_on
         return day
+
+    def _later(self) -> list[StartDayChange]:
+        """The changes approved from the service start on, the earliest first."""
+        later = [change for change in self.changes if change.approved_on >= self.start_date]
+        return sorted(later, key=lambda change: change.approved_on)
+
+    def _lay_out_stub(self) -> date:
+        """The day after the stub, and after the bridge of a change that was approved in it: the anchor."""
+        later, first = self._later(), _period_from(self.start_date, self._first_day())
+        if first.kind is PeriodKind.MONTH:
+            return self.start_date
+        change = _approved_in(first, later)
+        return self._check_pending(first, change, later) if change else first.end + timedelta(days=1)
 
     @staticmethod
     def _check_pending(period: Period, change: StartDayChange, changes: list[StartDayChange]) -> date:
@@ -175,6 +184,8 @@ def _clamped(month: date, day: int) -> date:
 
 
 def _next_month(day: date) -> date:
+    if (day.year, day.month) == (date.max.year, date.max.month):
+        raise CalendarError("BAD_DATE", f"there is no month after {day:%Y-%m}")
     return date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
@@ -202,14 +213,15 @@ def parse_date(text: object) -> date:
 
 
 def parse_time(text: object) -> int:
-    """ISO 8601 with an offset or Z, seconds optional, as ms UTC; CalendarError BAD_TIME otherwise."""
+    """ISO 8601 with an offset or Z, seconds optional, as ms UTC (what is finer is cut); CalendarError BAD_TIME
+    otherwise, and for a time whose JST day no calendar has."""
     found = _TIME.fullmatch(text) if isinstance(text, str) and text.isascii() else None
     if found:
-        day, minutes, seconds, _, offset = found.groups()
-        zone = "+00:00" if offset in "Zz" else offset if ":" in offset else f"{offset[:3]}:{offset[3:]}"
+        day, minutes, seconds, fraction, offset = found.groups()
+        zone = "+00:00" if offset in "Zz" else f"{offset[:3]}:{offset[3:].lstrip(':') or '00'}"
         try:
-            moment = datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{zone}")
-            return int(moment.astimezone(UTC).timestamp()) * 1000
+            moment = datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{zone}").astimezone(JST)
+            return int(moment.timestamp()) * 1000 + int(f"{fraction or '.'}000"[1:4])
         except (ValueError, OverflowError):
             pass
     raise CalendarError("BAD_TIME", f"{text!r} is no time with an offset: 2026-05-04T02:00:00+09:00")

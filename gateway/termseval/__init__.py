@@ -50,10 +50,13 @@ def evaluate(fn: str, given: Input) -> Answer:
         return FUNCTIONS[fn](given)
     except CalendarError as error:
         return {"error": error.code}
+    except OverflowError:
+        return {"error": "BAD_DATE"}  # the answer would lie outside the calendar of years
 
 
-def evaluate_lines(lines: Iterable[str]) -> Iterator[str]:
-    """One JSON answer for each non-empty line, in order. A line that is no request answers REQUEST_INVALID."""
+def evaluate_lines(lines: Iterable[str | bytes]) -> Iterator[str]:
+    """One JSON answer (in ASCII) for each non-empty line, in order. A line that is no request answers REQUEST_INVALID,
+    whatever is wrong with it: the lines after it are answered all the same."""
     for line in lines:
         if not line.strip():
             continue
@@ -61,6 +64,6 @@ def evaluate_lines(lines: Iterable[str]) -> Iterator[str]:
             request = json.loads(line)
             fn, given = request["fn"], request["input"]
             answer = evaluate(fn, given)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except Exception as error:  # a foreign line: any shape of nonsense
             answer = {"error": "REQUEST_INVALID", "reason": f"{type(error).__name__}: {error}"}
-        yield json.dumps(answer, ensure_ascii=False)
+        yield json.dumps(answer)

@@ -23,6 +23,7 @@ from gateway.termseval.values import (
     read_terms,
     span_text,
     time_text,
+    word,
 )
 
 
@@ -83,7 +84,7 @@ def notice_effect(given: Input) -> Answer:
         given["kind"],
         optional(parse_time, given.get("sent_at")),
         optional(parse_time, given.get("arrived_at")),
-        via=given.get("via") or "email",
+        via=word(given, "via", "email"),
         written_agreement=given.get("written_agreement") or False,
         registered_address=flag(given.get("registered_address"), True),
     )
@@ -165,8 +166,8 @@ def invoices(given: Input) -> Answer:
         [TaxRate(parse_date(one["from"]), one["bp"]) for one in given["tax_rates"]],
         (parse_date(cancelled["received_on"]), parse_date(cancelled["last_day"])) if cancelled else None,
         [invoicing.Credit(parse_date(one["accepted_on"]), money(one["amount"])) for one in given.get("credits") or ()],
-        given.get("stub_charge") or "none",
-        given.get("bridge_charge") or "none",
+        word(given, "stub_charge", "none"),
+        word(given, "bridge_charge", "none"),
     )
     made, left = invoicing.invoices(account, parse_date(given["until"]))
     return {"invoices": [_invoice(one) for one in made], "unapplied_credit": left}

@@ -28,6 +28,12 @@ def flag(value: Any, default: bool) -> bool:
     return default if value is None else bool(value)
 
 
+def word(given: Input, key: str, default: str) -> str:
+    """A word that may be left out; an unknown one (the empty one as well) is refused by the rule that it is for."""
+    found = given.get(key)
+    return default if found is None else found
+
+
 def money(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise RuleError("MONEY_INVALID", f"{value!r} is no amount of yen: a whole number from 0")
@@ -50,7 +56,7 @@ def read_calendar(given: Input) -> BillingCalendar:
 
 def read_terms(given: Input) -> ContractTerms:
     try:
-        channel = Channel(given.get("channel") or "direct")
+        channel = Channel(word(given, "channel", "direct"))
     except ValueError:
         raise RuleError("CHANNEL_UNKNOWN", "the channel is direct, reseller or referral") from None
     return ContractTerms(read_calendar(given), channel, given["minimum_months"])

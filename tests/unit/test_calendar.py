@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from gateway.domain.calendar import (
@@ -20,6 +20,7 @@ from gateway.domain.calendar import (
     jst_date,
     jst_midnight,
     parse_date,
+    parse_time,
     parse_when,
 )
 
@@ -73,7 +74,11 @@ def calendars(draw: st.DrawFn) -> BillingCalendar:
     start = draw(days)
     gaps = draw(st.lists(st.integers(-40, 400), max_size=4))
     changes = [StartDayChange(start + timedelta(days=gap), draw(start_days)) for gap in gaps]
-    return BillingCalendar(start, draw(start_days), changes)
+    try:
+        return BillingCalendar(start, draw(start_days), changes)
+    except CalendarError as error:  # two changes that clash in the stub
+        assert error.code == "START_DAY_CHANGE_PENDING"
+        reject()
 
 
 @settings(deadline=None)
@@ -170,4 +175,39 @@ def test_what_is_no_when_is_refused_by_name(text: str, code: str) -> None:
 
 def test_offsets_without_a_colon_and_times_without_seconds_are_read() -> None:
     assert parse_when("2026-05-20T23:59+0900") == date(2026, 5, 20)
+    assert parse_when("2026-05-20T23:59+09") == date(2026, 5, 20)
     assert parse_when("2026-05-20T15:00:00.9Z") == date(2026, 5, 21)
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T15:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_a_time_whose_day_no_calendar_has_is_no_time(text: str) -> None:
+    with pytest.raises(CalendarError) as caught:
+        parse_when(text)
+    assert caught.value.code == "BAD_TIME"
+
+
+@given(st.integers(0, 4_000_000_000_000_000), st.integers(-14 * 60, 14 * 60))
+def test_an_instant_is_the_same_however_it_is_written(micros: int, minutes: int) -> None:
+    there = datetime.fromtimestamp(0, timezone(timedelta(minutes=minutes))) + timedelta(microseconds=micros)
+    exact = micros // 1000
+    assert parse_time(there.isoformat()) == exact
+    assert parse_time(there.isoformat(timespec="seconds")) == exact // 1000 * 1000
+    assert parse_time(there.strftime("%Y-%m-%dT%H:%M%z")) == exact // 60_000 * 60_000
+
+
+@given(calendars(), st.integers(-40, 900), st.integers(0, 400))
+def test_asking_for_more_periods_never_changes_those_before(calendar: BillingCalendar, first: int, more: int) -> None:
+    last = calendar.start_date + timedelta(days=first)
+    try:
+        some = calendar.until(last)
+    except CalendarError:
+        with pytest.raises(CalendarError):
+            calendar.until(last + timedelta(days=more))
+        return
+    assert all(period.start <= last for period in some)
+    try:
+        assert calendar.until(last + timedelta(days=more))[: len(some)] == some
+    except CalendarError as error:  # the earlier of two clashing approvals lies in a period that starts later
+        assert error.code == "START_DAY_CHANGE_PENDING"
+        end = some[-1].end if some else calendar.anchor - timedelta(days=1)
+        assert any(change.approved_on > end for change in calendar.changes)

@@ -257,8 +257,8 @@ def _breaches(month: Month, incidents: Incidents, runs: Sequence[Run], values: C
 def _missed_notices(outage: Outage, as_of: int | None, values: ContractValues) -> list[str]:
     """SLA-ON-01 to 03: the notices of a long full stop that were not given within the hour."""
     limit = values.notice_limit_seconds * 1000
-    length = _end(outage.recovered_at, as_of) - outage.recognised_at
-    if not outage.full_stop or outage.cause is Cause.CUSTOMER or length <= values.notice_min_stop_seconds * 1000:
+    length = (_end(outage.recovered_at, as_of) - outage.recognised_at) // 1000
+    if not outage.full_stop or outage.cause is Cause.CUSTOMER or length <= values.notice_min_stop_seconds:
         return []
 
     def given(what: str, earliest: int | None, latest: int) -> bool:

@@ -51,7 +51,8 @@ class ContractTerms:
     values: ContractValues = SEED
 
     def __post_init__(self) -> None:
-        if isinstance(self.minimum_months, bool) or self.minimum_months < 1:
+        months: object = self.minimum_months
+        if isinstance(months, bool) or not isinstance(months, int) or months < 1:
             raise RuleError("MINIMUM_MONTHS_INVALID", "the minimum is at least one billing month")
 
     @property
@@ -67,7 +68,7 @@ class ContractTerms:
 
     def minimum(self) -> list[Period]:
         """The billing months of the minimum, from the anchor (TERM-01, TERM-02)."""
-        return list(islice(self._months(), self.effective_minimum))
+        return _take(self._months(), self.effective_minimum)
 
     @property
     def minimum_last_day(self) -> date:
@@ -82,7 +83,7 @@ class ContractTerms:
         length = self._first.referral_months if referral else self.minimum_months
         months, start, no = self._months(), self.calendar.start_date, 1
         while True:
-            last = list(islice(months, length))[-1].end
+            last = _take(months, length)[-1].end
             values = self.values.at(start)
             deadline = None if referral else last - timedelta(days=values.nonrenewal_notice_days)
             yield Term(no, start, last, deadline, last if referral else None)
@@ -117,3 +118,11 @@ class ContractTerms:
 
     def _months(self) -> Iterator[Period]:
         return (period for period in self.calendar.periods() if period.kind is PeriodKind.MONTH)
+
+
+def _take(months: Iterator[Period], length: int) -> list[Period]:
+    """RuleError BAD_DATE where the calendar of years has not so many."""
+    taken = list(islice(months, length))
+    if len(taken) < length:
+        raise RuleError("BAD_DATE", f"{length} billing months lie beyond the calendar of years")
+    return taken
