@@ -98,21 +98,24 @@ def _own():
 
 
 class Meter:
-    """with Meter(pids) as m: ...   then m.wall, m.server_cpu, m.client_cpu, m.other_cpu, m.peak_rss"""
+    """with Meter(pids, helpers) as m: ...   then m.wall, m.server_cpu, m.helper_cpu, m.client_cpu, m.other_cpu,
+    m.peak_rss. Helpers are programs that a server needs and that are not its own (clamd)."""
 
-    def __init__(self, roots):
+    def __init__(self, roots, helpers=()):
         self.roots = list(roots)
+        self.helpers = list(helpers)
 
     def __enter__(self):
         reset_peak(self.roots)
-        self._start = cpu_seconds(self.roots), _own(), _busy()
+        self._start = cpu_seconds(self.roots), cpu_seconds(self.helpers), _own(), _busy()
         self._t0 = time.perf_counter()
         return self
 
     def __exit__(self, *exc):
         self.wall = time.perf_counter() - self._t0
-        server, own, busy = self._start
+        server, helper, own, busy = self._start
         self.server_cpu = cpu_seconds(self.roots) - server
+        self.helper_cpu = cpu_seconds(self.helpers) - helper
         self.client_cpu = _own() - own
-        self.other_cpu = max(0.0, _busy() - busy - self.server_cpu - self.client_cpu)
+        self.other_cpu = max(0.0, _busy() - busy - self.server_cpu - self.helper_cpu - self.client_cpu)
         self.peak_rss = rss_mib(self.roots, peak=True)

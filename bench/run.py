@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peers
 import procstat
 import report
+import rows
 import workloads
 import workloads_dav  # noqa: F401  (registers)
 import workloads_s3  # noqa: F401
@@ -37,8 +38,11 @@ def held(path):
 
 def options():
     ap = argparse.ArgumentParser(description=__doc__)
-    ap.add_argument("--servers", required=True, help="comma list; 'list' prints the names")
+    ap.add_argument("--servers", help="comma list; 'list' prints the names (default with --rows: all that they need)")
     ap.add_argument("--workloads", help="comma list (default: all of the protocol)")
+    ap.add_argument(
+        "--rows", action="store_true", help="each workload on the servers that rows.py compares in it, no others"
+    )
     ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--scale", choices=["full", "quick"], default="full")
     ap.add_argument("--reference", help="server the ratios are against (default: the best of each case)")
@@ -58,7 +62,22 @@ def options():
         default=0.25,
         help="run a measurement again (once) when others used more than this share of a core",
     )
-    return ap.parse_args()
+    opt = ap.parse_args()
+    if not opt.servers and not opt.rows:
+        ap.error("say --servers or --rows")
+    return opt
+
+
+def needed(opt, classes):
+    """The servers to start, the workloads in their order, and whether a workload is wanted of a server."""
+    plan = rows.plan() if opt.rows else {}
+    wanted = opt.workloads.split(",") if opt.workloads else list(dict.fromkeys(w for _p, w in workloads.ALL))
+    if opt.servers:
+        names = opt.servers.split(",")
+    else:
+        used = set().union(*(plan.get(work, ()) for work in wanted))
+        names = [name for name in classes if name in used]
+    return names, wanted, lambda work, name: not plan or name in plan.get(work, ())
 
 
 def measure(fn, ctx, opt):
@@ -78,14 +97,14 @@ def measure(fn, ctx, opt):
     return best[1]
 
 
-def save(opt, rows):
+def save(opt, records):
     """Write what there is so far: a long run that is cut short keeps its figures."""
     result = {
         "when": time.strftime("%Y-%m-%d"),
         "machine": {"cores": os.cpu_count(), "kernel": platform.release()},
         "scale": opt.scale,
         "rounds": opt.rounds,
-        "rows": rows,
+        "rows": records,
     }
     if opt.json:
         with open(opt.json + ".part", "w") as f:
@@ -101,11 +120,11 @@ def main():
     if opt.servers == "list":
         print("\n".join("%-18s %s" % (n, c.protocol) for n, c in classes.items()))
         return 0
-    names = opt.servers.split(",")
+    names, wanted, is_needed = needed(opt, classes)
     home = os.path.abspath(opt.dir) if opt.dir else tempfile.mkdtemp(prefix="bench-")
     os.makedirs(home, exist_ok=True)
     os.chmod(home, 0o755)
-    sizes, contexts, rows = workloads.Sizes(opt.scale), {}, []
+    sizes, contexts, records = workloads.Sizes(opt.scale), {}, []
     try:
         port = opt.port
         spare = port + sum(classes[n].ports for n in names)
@@ -118,17 +137,16 @@ def main():
                 print("started %-16s %.0f ms" % (name, server.startup_seconds * 1000), flush=True)
             except Exception as e:
                 print(f"NOT STARTED {name}: {e}", flush=True)
-        wanted = opt.workloads.split(",") if opt.workloads else list(dict.fromkeys(w for _p, w in workloads.ALL))
         failed = set()
         for round_no, work, name in itertools.product(range(opt.rounds), wanted, contexts):
             ctx = contexts[name]
             fn = workloads.ALL.get((ctx.server.protocol, work))
-            if fn is None or work in ctx.server.skip or (work, name) in failed:
+            if fn is None or work in ctx.server.skip or (work, name) in failed or not is_needed(work, name):
                 continue
             try:
                 for record in measure(fn, ctx, opt):
                     record.update(server=name, workload=work, round=round_no)
-                    rows.append(record)
+                    records.append(record)
                     print(
                         "%-10s %d %-16s %-22s %12.1f %-9s cpu %.2f client %.2f other %.2f"
                         % (
@@ -146,15 +164,15 @@ def main():
                     )
             except Exception as e:
                 failed.add((work, name))
-                rows.append({"server": name, "workload": work, "error": f"{type(e).__name__}: {e}"})
+                records.append({"server": name, "workload": work, "error": f"{type(e).__name__}: {e}"})
                 print("%-10s %d %-16s FAILED %s" % (work, round_no, name, str(e)[:300]), flush=True)
-            save(opt, rows)
+            save(opt, records)
     finally:
         for ctx in contexts.values():
             ctx.server.stop()
         if not opt.dir:
             shutil.rmtree(home, ignore_errors=True)
-    result = save(opt, rows)
+    result = save(opt, records)
     print()
     print(report.table([result], opt.reference))
     return 0

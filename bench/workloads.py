@@ -62,7 +62,7 @@ class Context:
         return path
 
     def meter(self):
-        return Meter(self.server.pids())
+        return Meter(self.server.pids(), self.server.helper_pids())
 
     def record(self, meter, case, value, unit, better="high", **more):
         out = {
@@ -72,6 +72,7 @@ class Context:
             "better": better,
             "wall": meter.wall,
             "server_cpu": meter.server_cpu,
+            "helper_cpu": meter.helper_cpu,
             "client_cpu": meter.client_cpu,
             "other_cpu": meter.other_cpu,
             "peak_rss": meter.peak_rss,

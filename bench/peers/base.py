@@ -42,6 +42,7 @@ class Server:
         self.addr = ("127.0.0.1", port)
         self.host = "127.0.0.1:%d" % port
         self.procs = []
+        self.helpers = []  # programs beside it, whose CPU is told apart from its own
 
     # -- for subclasses -------------------------------------------------
     def launch(self):
@@ -56,10 +57,10 @@ class Server:
     def refresh(self):
         """Called after fixtures were made as plain files behind the server's back."""
 
-    def spawn(self, argv, env=None, cwd=None):
+    def spawn(self, argv, env=None, cwd=None, helper=False):
         log = open(os.path.join(self.workdir, "log"), "ab")
         full = dict(os.environ, **(env or {}))
-        self.procs.append(
+        (self.helpers if helper else self.procs).append(
             subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -121,17 +122,21 @@ class Server:
     def pids(self):
         return [p.pid for p in self.procs]
 
+    def helper_pids(self):
+        return [p.pid for p in self.helpers]
+
     def stop(self):
-        for p in self.procs:
-            if p.poll() is None:
-                p.send_signal(signal.SIGTERM)
-        for p in self.procs:
-            try:
-                p.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(p.pid, signal.SIGKILL)
-                p.wait()
-        self.procs = []
+        for procs in (self.procs, self.helpers):
+            for p in procs:
+                if p.poll() is None:
+                    p.send_signal(signal.SIGTERM)
+            for p in procs:
+                try:
+                    p.wait(15)
+                except subprocess.TimeoutExpired:
+                    os.killpg(p.pid, signal.SIGKILL)
+                    p.wait()
+            procs.clear()
 
 
 class S3Server(Server):

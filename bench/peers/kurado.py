@@ -1,7 +1,8 @@
 """kurado itself, as a provider runs it: durable, with quota, content policy, metering and the outbox on.
 
-``kurado-scan`` adds virus scanning by the clamd at BENCH_CLAMD (host:port or a socket's path), ``kurado-replica`` a
-replica in a second folder: columns of their own. BENCH_KURADO names the command (default: the one beside this Python).
+``kurado-scan`` adds virus scanning by a clamd of its own, ``kurado-replica`` a replica in a second folder: columns of
+their own. ``kurado-cheap`` checks a password of the least argon2id there is: what a login costs. BENCH_KURADO names the
+command (default: the one beside this Python).
 """
 
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from peers import clamd
 from peers.base import PASSWORD, USER, S3Server, Server
 
 CONFIG = """\
@@ -18,6 +20,12 @@ data_dir: data
 listen: {{dav: "127.0.0.1:{port}", desk: "127.0.0.1:{desk}"{more}}}
 plugins: {plugins}
 log: {{level: warning}}
+"""
+CHEAPEN = """
+import sqlite3, sys
+from argon2 import PasswordHasher
+with sqlite3.connect(sys.argv[1]) as db:
+    db.execute("UPDATE users SET password_hash = ?", [PasswordHasher(1, 8, 1).hash(sys.argv[2])])
 """
 PLUGINS = ("contract_state", "quota", "content_policy", "metering", "billing_export")
 
@@ -60,13 +68,27 @@ class Kurado(Server):
 
 
 class KuradoScan(Kurado):
+    """Scans all of a GiB: the plugin's own limit is lower, above it a file would only be marked."""
+
     name = "kurado-scan"
+    ports = 3
 
     def plugins(self):
-        clamd = os.environ.get("BENCH_CLAMD")
-        if not clamd:
-            raise LookupError("BENCH_CLAMD does not say where clamd is")
-        return [*super().plugins(), {"name": "virus_scan", "address": clamd}]
+        scan = {"name": "virus_scan", "address": f"127.0.0.1:{self.port + 2}"}
+        return [*super().plugins(), {**scan, "max_size": "1GB", "max_expanded": "1GB"}]
+
+    def prepare(self):
+        super().prepare()
+        clamd.start(self, self.port + 2)
+
+
+class KuradoCheap(Kurado):
+    name = "kurado-cheap"
+
+    def prepare(self):
+        super().prepare()
+        python = str(Path(command()).with_name("python"))
+        subprocess.run([python, "-c", CHEAPEN, os.path.join(self.workdir, "data", "kurado.db"), PASSWORD], check=True)
 
 
 class KuradoS3(Kurado, S3Server):
@@ -91,4 +113,4 @@ class KuradoReplica(Kurado):
         return [*super().plugins(), {"name": "replication", "to": {"backend": "local", "path": "../replica"}}]
 
 
-PEERS = [Kurado, KuradoS3, KuradoScan, KuradoReplica]
+PEERS = [Kurado, KuradoS3, KuradoScan, KuradoReplica, KuradoCheap]

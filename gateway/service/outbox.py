@@ -217,11 +217,14 @@ class Outbox:
         names = {subscriber.name for subscriber in self._subscribers()}
 
         def look(tx: Tx) -> list[Backlog]:
-            cursors = {(c.subscriber, c.tenant_id): c for c in tx.events.cursors()}
+            cursors: dict[int, dict[str, Cursor]] = {}
+            for cursor in tx.events.cursors():
+                cursors.setdefault(cursor.tenant_id, {})[cursor.subscriber] = cursor
             lines = []
-            for tenant in _with_log(tx, {cursor.tenant_id for cursor in cursors.values()}):
-                for name in sorted(names | {s for s, t in cursors if t == tenant.id}):
-                    cursor = cursors.get((name, tenant.id)) or Cursor(name, tenant.id, 0)
+            for tenant in _with_log(tx, set(cursors)):
+                known = cursors.get(tenant.id, {})
+                for name in sorted(names | known.keys()):
+                    cursor = known.get(name) or Cursor(name, tenant.id, 0)
                     if cursor.seq >= tenant.seq and not cursor.parked:
                         continue
                     lines.append(
@@ -309,6 +312,7 @@ class Outbox:
             return [
                 (tenant.id, min((cursors.get((name, tenant.id), 0) for name in names), default=tenant.seq))
                 for tenant in _with_log(tx, {tenant_id for _, tenant_id in cursors})
+                if (tx.events.oldest_at(tenant.id, 0) or before) < before  # most of many tenants have nothing old
             ]
 
         return sum(self._trim_tenant(tenant_id, seq, before) for tenant_id, seq in self._db.read(passed))
