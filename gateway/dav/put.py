@@ -13,6 +13,7 @@ from gateway.domain.errors import BadRequest
 from gateway.domain.upload import Declared
 from gateway.exchange import Exchange, Reply
 from gateway.service.receiving import receive
+from gateway.wire.fields import field_text
 
 _LENGTHS = {"md5": 16, "sha-1": 20, "sha-256": 32}
 _NAMES = {"md5": "md5", "sha": "sha-1", "sha1": "sha-1", "sha-1": "sha-1", "sha256": "sha-256", "sha-256": "sha-256"}
@@ -56,7 +57,7 @@ def read_declared(exchange: Exchange) -> Declared:
         expected = None  # the empty PUT by which a client makes the name before it sends the body
     return Declared(
         length=length,
-        content_type=(headers.get("Content-Type") or "")[:255],
+        content_type=field_text(headers.get("Content-Type")),
         expected_length=expected,
         mtime=_mtime(headers.get("X-OC-Mtime")),
         digests=_digests(exchange),

@@ -15,7 +15,7 @@ from gateway.domain.tenant import Caller, TenantState
 from gateway.exchange import Exchange, Reply
 from gateway.hooks import Request
 from gateway.s3 import cors
-from gateway.s3.errors import error_reply, internal_error, invalid
+from gateway.s3.errors import S3Fault, error_reply, internal_error, invalid
 from gateway.s3.forms import boundary_of, read_form
 from gateway.s3.operations import POST_OBJECT, find
 from gateway.s3.payload import Payload, read_payload
@@ -125,8 +125,11 @@ class S3App:
         return reply
 
     def _names(self, exchange: Exchange) -> tuple[str, str]:
-        """Bucket and key of a request, from its host or its path. Decoded; bytes that are no UTF-8 as surrogates."""
-        raw = unquote_to_bytes(exchange.raw_path).decode("utf-8", "surrogateescape")
+        """Bucket and key of a request, from its host or its path, decoded. Raises S3Fault InvalidURI."""
+        try:
+            raw = unquote_to_bytes(exchange.raw_path).decode()
+        except UnicodeDecodeError:
+            raise S3Fault(400, "InvalidURI", "Couldn't parse the specified URI.") from None
         host = exchange.host.rpartition(":")[0] if exchange.host.rpartition(":")[2].isdigit() else exchange.host
         domain = self._settings.domain
         if domain and host.endswith("." + domain):

@@ -25,6 +25,7 @@ from gateway.s3.tagging import parse_tagging_header
 from gateway.service.objects import Key
 from gateway.service.placing import BY_KEY
 from gateway.service.results import Content, Placed
+from gateway.wire.fields import field_text
 
 _MD5 = re.compile(r'"[0-9a-f]{32}(-\d+)?"')
 _COPY_BLOCK = 1024 * 1024
@@ -59,7 +60,7 @@ async def copy_object(request: S3Request) -> Reply:
 def parse_source(request: S3Request) -> Key:
     """``/bucket/key`` or ``bucket/key``, percent-encoded. Raises S3Fault InvalidArgument, InvalidName."""
     raw, _, query = (request.header("x-amz-copy-source") or "").partition("?")
-    text = unquote_to_bytes(raw).decode("utf-8", "surrogateescape").removeprefix("/")
+    text = unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape").removeprefix("/")
     bucket, slash, key = text.partition("/")
     if not bucket or not slash or not key:
         raise invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source")
@@ -121,7 +122,7 @@ def remade(request: S3Request, version: Version, number: int, now: int, replaces
     at = metadata.mtime_of(metadata.user_metadata(headers))
     return replace(
         copied,
-        content_type=(headers.get("Content-Type") or "")[:255],
+        content_type=field_text(headers.get("Content-Type")),
         facts={**facts, **metadata.facts_of(headers)},
         mtime=now if at is None else at,
     )
@@ -134,7 +135,7 @@ def _copy_bytes(request: S3Request, target: Key, node: Node, replaces: bool, cha
     headers = request.exchange.headers
     declared = Declared(
         length=content.size,
-        content_type=(headers.get("Content-Type") or "")[:255] if replaces else node.version.content_type,
+        content_type=field_text(headers.get("Content-Type")) if replaces else node.version.content_type,
         md5_etag=True,
         facts=metadata.facts_of(headers if replaces else metadata.headers_of(node)),
         properties=change,

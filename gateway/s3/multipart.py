@@ -25,6 +25,7 @@ from gateway.s3.request import S3Request
 from gateway.s3.tagging import parse_tagging_header
 from gateway.service.objects import Key
 from gateway.service.receiving import receive
+from gateway.wire.fields import field_text
 
 _RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})", re.ASCII)
 _COPY_BLOCK = 1024 * 1024
@@ -43,7 +44,7 @@ async def create_multipart_upload(request: S3Request) -> Reply:
         key=(),
         user="",
         started_at=0,
-        content_type=(headers.get("Content-Type") or "")[:255],
+        content_type=field_text(headers.get("Content-Type")),
         mtime=metadata.mtime_of(found),
         checksum=(algorithm, kind),
         facts=metadata.facts_of(headers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -24,7 +25,7 @@ from gateway.service.keptfind import Key
 from gateway.service.placing import BY_KEY
 from gateway.service.receiving import receive
 from gateway.service.results import Content, Deleted
-from gateway.wire.fields import http_date
+from gateway.wire.fields import field_text, http_date
 from gateway.wire.media import presentation
 from gateway.wire.ranges import parse_ranges
 
@@ -37,6 +38,7 @@ _OVERRIDES = {
     "response-content-disposition": "Content-Disposition",
     "response-content-encoding": "Content-Encoding",
 }
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MARKED: Mapping[bool, Mapping[str, str]] = {True: {"x-amz-delete-marker": "true"}, False: {}}
 _UNSUPPORTED = (
     "x-amz-server-side-encryption",
@@ -117,7 +119,7 @@ def declared_of(request: S3Request) -> Declared:
     found = metadata.user_metadata(headers)
     return Declared(
         length=length,
-        content_type=(headers.get("Content-Type") or "")[:255],
+        content_type=field_text(headers.get("Content-Type")),
         mtime=metadata.mtime_of(found),
         digests=digests(headers, payload),
         md5_etag=True,
@@ -150,15 +152,22 @@ async def get_object(request: S3Request) -> Reply:
         check_read(request.exchange.headers, node)
     except NotModified:
         return Reply(304, {name: headers[name] for name in ("ETag", "Last-Modified")})
-    for parameter, name in _OVERRIDES.items():
-        if request.query.get(parameter):
-            headers[name] = request.query[parameter]
+    headers.update(_overrides(request.query))
     if node.version is None:
         return Reply(200, headers)
     content = await _content(request, node)
     if "partNumber" in request.query:
         return part_reply(request, headers, node.version, content)
     return _ranged(request, headers, node.version, content)
+
+
+def _overrides(query: Mapping[str, str]) -> dict[str, str]:
+    """The fields that the query asks to be answered with. Raises S3Fault for what no field can hold."""
+    found = {name: query[parameter] for parameter, name in _OVERRIDES.items() if query.get(parameter)}
+    for name, value in found.items():
+        if _CONTROL.search(value):
+            raise invalid(f"the query asks for a {name} that no header can hold", name)
+    return found
 
 
 def asked_key(request: S3Request) -> Key:

@@ -35,6 +35,7 @@ from gateway.service.placing import BY_KEY
 from gateway.service.receiving import receive
 from gateway.service.results import Placed
 from gateway.service.uploads import Tap
+from gateway.wire.fields import field_text
 from gateway.wire.markup import parse
 
 _UNCHECKED = ("policy", "x-amz-signature", "file")
@@ -192,7 +193,7 @@ async def post_object(request: S3Request, form: Form) -> Reply:
     tagging = _tags(fields)
     declared = Declared(
         length=None,
-        content_type=fields.get("content-type", "")[:255],
+        content_type=field_text(fields.get("content-type")),
         mtime=metadata.mtime_of(found),
         md5_etag=True,
         facts=metadata.facts_of(stored_headers),

@@ -74,7 +74,8 @@ def parse_query(raw: str) -> list[tuple[str, str]]:
 
 
 def _decoded(text: str) -> str:
-    return unquote_to_bytes(text.replace("+", "%20")).decode("utf-8", "surrogateescape")
+    raw = text.replace("+", "%20").encode("utf-8", "surrogateescape")
+    return unquote_to_bytes(raw).decode("utf-8", "surrogateescape")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

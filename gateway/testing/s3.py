@@ -78,12 +78,12 @@ class S3Access:
     def signed(
         self,
         method: str,
-        path: str,
+        path: str | bytes,
         *,
         query: Mapping[str, str] | None = None,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-        unsigned: Mapping[str, str] | None = None,
+        unsigned: Mapping[str, str | bytes] | None = None,
         sent: bytes | Callable[[ChunkWriter], bytes] | None = None,
         region: str = REGION,
         host: str = "",
@@ -121,7 +121,7 @@ class S3Access:
         request.url = (request.url or "") + altered
         return self._send(request, None, body)
 
-    def _send(self, request: AWSRequest, unsigned: Mapping[str, str] | None, body: bytes) -> Answer:
+    def _send(self, request: AWSRequest, unsigned: Mapping[str, str | bytes] | None, body: bytes) -> Answer:
         prepared = request.prepare()
         parts = urlsplit(str(prepared.url))
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)

@@ -31,6 +31,17 @@ def parse_etags(values: list[str]) -> tuple[str, ...] | None:
     return tuple(found)
 
 
+def field_text(value: str | None, length: int = 255) -> str:
+    """A field of a request as text that can be kept, at most ``length`` characters: bytes that are no UTF-8 are read as
+    ISO 8859-1, as clients of before meant them (RFC 9110 section 5.5)."""
+    text = (value or "")[:length]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")[:length]
+    return text
+
+
 def parse_date(value: str | None) -> int | None:
     """An HTTP date in ms UTC; None where absent or unreadable (RFC 9110 section 13.1.3: to be ignored then)."""
     if value is None:

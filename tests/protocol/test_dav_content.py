@@ -203,6 +203,11 @@ def test_a_body_is_stored_as_it_came_whatever_its_encoding(dav: DavClient) -> No
     assert dav.get("/a.gz").body == body
 
 
+def test_a_content_type_that_is_no_utf_8_is_no_reason_to_fail(dav: DavClient) -> None:
+    assert dav.send("PUT", "/a.txt", b"content", {"Content-Type": "text/plain; x=\udce9"}).status == 204
+    assert dav.get("/a.txt").body == b"content"
+
+
 # -- media types, pages -----------------------------------------------------------------------------------------------
 
 

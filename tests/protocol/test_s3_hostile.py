@@ -69,6 +69,31 @@ def test_no_signed_request_is_a_fault_of_ours(s3_gateway: RunningGateway, s3: S3
     assert not [line for line in s3_gateway.log_lines() if "Traceback" in str(line) or line.get("level") == "error"]
 
 
+@pytest.mark.parametrize("path", [b"/\xff", b"/%s/\xff", b"/\xed\xa0\x80/a"])
+def test_a_path_that_is_no_utf_8_is_no_uri(s3: S3Access, bucket: str, path: bytes) -> None:
+    for method in ("GET", "HEAD", "PUT", "DELETE", "POST", "OPTIONS"):
+        answer = s3.signed(method, path.replace(b"%s", bucket.encode()))
+        sane(answer, (method, path))
+        assert (answer.status, answer.code) == (400, "" if method == "HEAD" else "InvalidURI")
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "\x00", "a\nb", "\x7f"])
+def test_no_header_is_asked_for_that_could_break_the_answer(s3: S3Access, bucket: str, value: str) -> None:
+    s3.client.put_object(Bucket=bucket, Key="a", Body=b"content")
+    for name in ("content-type", "expires", "cache-control", "content-disposition", "content-encoding"):
+        for method in ("GET", "HEAD"):
+            answer = s3.signed(method, f"/{bucket}/a", query={f"response-{name}": value})
+            assert answer.status == 400 and "X-Evil" not in answer.headers
+    kept = s3.signed("GET", f"/{bucket}/a", query={"response-content-disposition": "attachment; filename=全　角.txt"})
+    assert kept.status == 200 and kept.body == b"content"
+
+
+def test_a_content_type_in_latin_1_is_kept(s3: S3Access, bucket: str) -> None:
+    made = s3.signed("PUT", f"/{bucket}/a", body=b"content", unsigned={"Content-Type": b"text/plain; x=\xe9"})
+    assert made.status == 200
+    assert s3.signed("GET", f"/{bucket}/a").headers["Content-Type"].encode("latin-1").decode() == "text/plain; x=é"
+
+
 def test_what_is_not_signed_is_refused_before_its_body(s3: S3Access, bucket: str) -> None:
     for url in (f"{s3.url}/{bucket}/k", f"{s3.url}/{bucket}", f"{s3.url}/"):
         for method in ("GET", "PUT", "POST", "DELETE"):

@@ -23,6 +23,7 @@ from gateway.s3.sigv4 import (
     Unsigned,
     check_claim,
     is_signed,
+    parse_query,
     read_claim,
 )
 
@@ -178,3 +179,7 @@ def test_chunk_signatures_are_those_of_the_published_example() -> None:
         (0, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
     ):
         assert signer.check_chunk(signature, hashlib.sha256(b"a" * size).hexdigest())
+
+
+def test_a_query_of_any_bytes_is_read() -> None:
+    assert parse_query("a=\udcff&b=%ff") == [("a", "\udcff"), ("b", "\udcff")]
