@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from gateway.dav.answers import Answers
 from gateway.dav.conditions import parse_depth
 from gateway.dav.engine import METHODS, Engine, change
 from gateway.dav.errors import ProtocolFault, error_reply, internal_error
@@ -53,12 +54,17 @@ class DavApp:
         async def by_engine(request: DavRequest) -> Reply:
             return await change(engine, request)
 
+        answers = Answers(services.db.mark)
+
+        async def by_listing(request: DavRequest) -> Reply:
+            return await propfind(request, answers)
+
         self._handlers: Mapping[str, Handler] = {
             "OPTIONS": options,
             "GET": get,
             "HEAD": get,
             "PUT": put,
-            "PROPFIND": propfind,
+            "PROPFIND": by_listing,
             "LOCK": lock,
             "UNLOCK": unlock,
             **dict.fromkeys(METHODS, by_engine),

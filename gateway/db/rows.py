@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.db.session import Row
+from gateway.domain.entry import Entry, facts_of
 from gateway.domain.names import name_key, sort_key
 from gateway.domain.node import Kind, Node, Version, VersionState
 
@@ -20,6 +21,10 @@ NODE_COLUMNS = (
     + VERSION_COLUMNS
 )
 """Columns that :func:`node_from_row` reads, for ``nodes n LEFT JOIN versions v ON v.id = n.version_id``."""
+
+ENTRY_COLUMNS = "n.id, n.name, n.created_at, COALESCE(v.mtime, n.modified_at), n.props, v.size, v.etag, NULL"
+FULL_ENTRY_COLUMNS = ENTRY_COLUMNS + ", v.state, v.sha256, v.content_type, v.facts"
+"""Columns that :func:`entry_from_row` reads, with and without what is known of contents."""
 
 INSERT_NODE = (
     "INSERT INTO nodes (id, tenant_id, parent_id, kind, name, name_key, sort_key, created_at, modified_at, explicit, "
@@ -66,6 +71,14 @@ def version_from_row(row: Row) -> Version:
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
         _STATES[row[8]], row[9], text_to_mapping(row[10]), row[11],
     )  # fmt: skip
+
+
+def entry_from_row(row: Row) -> Entry:
+    """What a listing shows of a node, from ``ENTRY_COLUMNS`` or ``FULL_ENTRY_COLUMNS``."""
+    if row[4] is None and len(row) == 8:
+        return Entry._make(row)
+    facts = facts_of(row[8], row[9], row[10], text_to_mapping(row[11])) if len(row) > 8 and row[8] else None
+    return Entry(row[0], row[1], row[2], row[3], text_to_mapping(row[4]), row[5], row[6], facts)
 
 
 def node_to_row(node: Node) -> tuple[Any, ...]:

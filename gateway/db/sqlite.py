@@ -54,6 +54,7 @@ class SqliteSource:
         self._kept = 0.0
         self._marking = threading.Lock()
         self._marker: Session | None = None
+        self._markers = 0
         # a plain driver connection each time: SQLAlchemy's pool would hand one back to another thread
         self._engine: Engine = create_engine(
             "sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
@@ -85,12 +86,14 @@ class SqliteSource:
         self._looked = moment
 
     def mark(self) -> int | None:
-        """SQLite tells a connection when any other has committed; this one never writes."""
+        """SQLite tells a connection when any other has committed; this one never writes. It counts anew in each
+        connection: what was read under an earlier one's numbers must never look fresh."""
         with self._marking:
             if self._marker is None:
                 self._marker = self.connect()
+                self._markers += 1
             try:
-                return int(self._marker.scalar("PRAGMA data_version"))
+                return self._markers << 40 | int(self._marker.scalar("PRAGMA data_version"))
             except Exception as error:
                 self._marker.close()
                 self._marker = None

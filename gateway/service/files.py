@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 from typing import BinaryIO, TypeVar
 
 from gateway.blobstore import BlobStore
+from gateway.domain.entry import Entry
 from gateway.domain.errors import (
     AlreadyExists,
     Forbidden,
@@ -66,9 +67,7 @@ class Files:
 
     def lookup(self, caller: Caller, path: Path) -> Found:
         """The nodes along a path of the caller's own space."""
-        return self._lookups.find(
-            caller.tenant.root_id, path, lambda: self._db.read(lambda tx: find(tx, caller, path))
-        )
+        return self._lookups.find(caller.tenant.root_id, path, lambda: self._db.read(lambda tx: find(tx, caller, path)))
 
     def get(self, caller: Caller, path: Path) -> Node:
         """The node at a path; NotFound when there is none."""
@@ -80,6 +79,10 @@ class Files:
     def children(self, node: Node, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         """Children by sort key, those after the given one only; one statement."""
         return self._db.read(lambda tx: tx.nodes.children(node.id, after, limit))
+
+    def listing(self, node: Node, after: bytes | None, limit: int, *, with_facts: bool = False) -> list[Entry]:
+        """The same children as a listing shows them; ``with_facts`` of their contents, too. One statement."""
+        return self._db.read(lambda tx: tx.nodes.entries(node.id, after, limit, with_facts=with_facts))
 
     def beside(self, node: Node) -> frozenset[int]:
         """The files in a collection that are to be shown with ``names.BESIDE`` behind their names."""

@@ -123,9 +123,7 @@ def _twin(exact: bool) -> None:
         raise NameTwin("the name exists in another Unicode form; a space holds one of the two")
 
 
-def make_parents(
-    tx: Tx, settling: Settling, ids: Ids, caller: Caller, at: Found, path: Path, now: int
-) -> Found:
+def make_parents(tx: Tx, settling: Settling, ids: Ids, caller: Caller, at: Found, path: Path, now: int) -> Found:
     """Makes the collections of ``path[:-1]`` that are missing, as implied ones. ``at`` is by :func:`find_key`."""
     if at.parent is not None:
         return at

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.domain.acts import Act
 from gateway.domain.contract.documents import Document
+from gateway.domain.entry import Entry
 from gateway.domain.events import Event
 from gateway.domain.lock import Lock
 from gateway.domain.names import Path
@@ -100,6 +101,9 @@ class NodeRepository(Protocol):
 
     def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         """Children in sort_key order, those after the given sort_key only, in one statement."""
+
+    def entries(self, parent_id: int, after: bytes | None, limit: int, *, with_facts: bool) -> list[Entry]:
+        """The same children as their listing shows them."""
 
     def has_children(self, parent_id: int) -> bool: ...
     def path_of(self, node_id: int) -> Path | None:

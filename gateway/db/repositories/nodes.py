@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from gateway.db.repositories.node_writes import NodeWrites
 from gateway.db.repositories.subtrees import Subtrees
-from gateway.db.rows import NODE_COLUMNS, VERSION_COLUMNS, node_from_row, version_from_row
+from gateway.db.rows import (
+    ENTRY_COLUMNS,
+    FULL_ENTRY_COLUMNS,
+    NODE_COLUMNS,
+    VERSION_COLUMNS,
+    entry_from_row,
+    node_from_row,
+    version_from_row,
+)
+from gateway.domain.entry import Entry
 from gateway.domain.names import Path, name_key
 from gateway.domain.node import Node, Version
 
@@ -37,9 +46,10 @@ SELECT {NODE_COLUMNS} FROM walk JOIN nodes n ON n.id = walk.id {_WITH_VERSION} O
 _GET = f"SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION} WHERE n.id = ?"
 _VERSION = f"SELECT {VERSION_COLUMNS} FROM versions v WHERE v.id = ?"
 _CHILD = f"SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION} WHERE n.parent_id = ? AND n.name_key = ? ORDER BY n.kind"
-_CHILDREN = f"""
-SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION}
-WHERE n.parent_id = ? AND n.sort_key > ? ORDER BY n.sort_key LIMIT ?"""
+_PAGE = f"FROM nodes n {_WITH_VERSION} WHERE n.parent_id = ? AND n.sort_key > ? ORDER BY n.sort_key LIMIT ?"
+_CHILDREN = f"SELECT {NODE_COLUMNS} {_PAGE}"
+_ENTRIES = f"SELECT {ENTRY_COLUMNS} {_PAGE}"
+_FULL_ENTRIES = f"SELECT {FULL_ENTRY_COLUMNS} {_PAGE}"
 
 # the collections are looked for in the index alone
 _BESIDE = """
@@ -85,6 +95,10 @@ class Nodes(NodeWrites, Subtrees):
     def children(self, parent_id: int, after: bytes | None = None, limit: int = 1000) -> list[Node]:
         # b"" is before every sort key: no name is empty
         return [node_from_row(row) for row in self._s.rows(_CHILDREN, parent_id, after or b"", limit)]
+
+    def entries(self, parent_id: int, after: bytes | None, limit: int, *, with_facts: bool) -> list[Entry]:
+        sql = _FULL_ENTRIES if with_facts else _ENTRIES
+        return [entry_from_row(row) for row in self._s.rows(sql, parent_id, after or b"", limit)]
 
     def has_children(self, parent_id: int) -> bool:
         return self._s.row("SELECT 1 FROM nodes WHERE parent_id = ? LIMIT 1", parent_id) is not None

@@ -82,9 +82,7 @@ def _taken_down() -> None:
         sa.Column("tenant_id", BIG, nullable=False),
         sa.Column("takedown", sa.String(length=200), nullable=False),
         sa.Column("bytes", BIG, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["node_id"], ["nodes.id"], name=op.f("fk_taken_down_node_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["node_id"], ["nodes.id"], name=op.f("fk_taken_down_node_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("node_id", name=op.f("pk_taken_down")),
     )
     with op.batch_alter_table("taken_down", schema=None) as batch_op:

@@ -38,9 +38,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("checksum", sa.Text(), nullable=False),
         sa.Column("at", BIG, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["upload_id"], ["multipart_uploads.id"], name=op.f("fk_multipart_parts_upload_id")
-        ),
+        sa.ForeignKeyConstraint(["upload_id"], ["multipart_uploads.id"], name=op.f("fk_multipart_parts_upload_id")),
         sa.PrimaryKeyConstraint("upload_id", "number", name=op.f("pk_multipart_parts")),
         sqlite_with_rowid=False,
     )
