@@ -113,6 +113,42 @@ class Forgetting(Protocol):
         """Makes all bytes of the owner unreadable for good, wherever copies of this store lie. Again is no error."""
 
 
+class PassThrough:
+    """A ``BlobStore`` over another: every call that is not changed is passed on to ``inner``. The abilities of adopting
+    and of local paths end here: they are for wrappers that need not see the bytes."""
+
+    def __init__(self, inner: BlobStore) -> None:
+        self.inner = inner
+
+    def writer(self, key: str) -> BlobWriter:
+        return self.inner.writer(key)
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        return self.inner.open(key, start, length)
+
+    def stat(self, key: str) -> BlobInfo:
+        return self.inner.stat(key)
+
+    def delete(self, key: str) -> None:
+        self.inner.delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        return self.inner.list(prefix)
+
+    def check(self) -> None:
+        self.inner.check()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def drop_unfinished(self, prefix: str = "", before: int | None = None) -> int:
+        return self.inner.drop_unfinished(prefix, before) if isinstance(self.inner, Unfinished) else 0
+
+    def forget_owner(self, owner: str) -> None:
+        if isinstance(self.inner, Forgetting):
+            self.inner.forget_owner(owner)
+
+
 class BackendFactory(Protocol):
     """What an entry point of ``kurado.storage_backends`` names: makes a store from its settings.
 

@@ -29,7 +29,7 @@ from gateway.service.leases import LeaseKeeper
 from gateway.service.services import Services
 from gateway.service.stored import Lease
 from gateway.service.unit_of_work import Database
-from gateway.storages import follow_route, open_backend, open_storage
+from gateway.storages import follow_route, has_contents, open_backend, open_storage
 from gateway.wiring import Wiring
 
 _STARTED = "started"
@@ -224,11 +224,12 @@ def check_database_is_the_one(deployment: Deployment) -> None:
             "remove it, then `kurado db upgrade` and `kurado replica restore` again",
         )
     if services.db.read(lambda tx: tx.system.get_meta(_STARTED)) is None:
-        if not services.accounts.tenants() and next(iter(deployment.store.list()), None) is not None:
+        had_content = has_contents(deployment.data_dir) or any(True for _ in deployment.store.list())
+        if not services.accounts.tenants() and had_content:
             raise ConfigError(
                 str(deployment.config.file),
                 "database",
-                "the database is empty, but the storage holds content: the database was lost or another one is named",
+                "the database is empty, but there was content: the database was lost or another one is named",
                 "bring the database back, or `kurado replica restore`",
             )
         now = str(deployment.clock())

@@ -85,3 +85,21 @@ def staging_folder(store: BlobStore, data_dir: Path) -> Path:
     staging = store.staging if isinstance(store, Adopting) else data_dir / "staging"
     staging.mkdir(parents=True, exist_ok=True)
     return staging
+
+
+def has_contents(data_dir: Path) -> bool:
+    """Whether the database has ever held contents themselves: an empty one is a lost one then, though the storage be
+    empty too."""
+    return _contents_note(data_dir).exists()
+
+
+def note_contents(data_dir: Path) -> None:
+    """What ``has_contents`` tells."""
+    note = _contents_note(data_dir)
+    with contextlib.suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+
+
+def _contents_note(data_dir: Path) -> Path:
+    return data_dir / "run" / "contents"

@@ -50,7 +50,7 @@ from gateway.service.uploads import UploadSettings
 from gateway.service.usage import UsageService
 from gateway.service.watch import Watch, WatchSettings
 from gateway.service.windows import ServiceWindows
-from gateway.storages import route_fact, staging_folder
+from gateway.storages import note_contents, route_fact, staging_folder
 
 
 class Wiring:
@@ -121,8 +121,13 @@ class Wiring:
 
     @cached_property
     def space(self) -> SpaceServices:
-        flush = self.config.durability == "full"
-        settings = UploadSettings(self.staging, self.config.http.max_upload, flush=flush)
+        config = self.config
+        settings = UploadSettings(
+            self.staging,
+            config.http.max_upload,
+            flush=config.durability == "full",
+            on_rows=lambda: note_contents(config.data_dir),
+        )
         return space_services(self.db, self.store, self.host, self.clock, self.ids, self.boot_id, settings)
 
     @cached_property

@@ -109,7 +109,7 @@ class ContentPolicyPlugin:
         policy = self._policy(upload.caller.tenant)
         if policy.blocklist is not None and staged.sha256 in policy.blocked:
             return policy.blocklist
-        with Path(staged.file_path).open("rb") as file:
+        with staged.open() as file:
             facts = late_facts(upload, file, staged.size, staged.sha256, policy.roots, self._providers())
         verdicts = [rule.verdict() for rule in policy.rules if rule.matches(facts)]
         return max(verdicts, key=lambda one: one.severity, default=None)
@@ -119,7 +119,7 @@ class ContentPolicyPlugin:
         """``image.format``, ``image.width``, ``image.height`` and (if more than one) ``image.frames``."""
         if staged.size == 0:
             return None
-        with Path(staged.file_path).open("rb") as file:
+        with staged.open() as file:
             facts = image_facts(self._images, file)
         shown = {key: facts[key] for key in _SHOWN if key in facts}
         if shown.get("frames") == 1:

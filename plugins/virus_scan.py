@@ -15,7 +15,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import BinaryIO
 
 from gateway.domain.errors import Infected, InspectorUnavailable, KuradoError, Unscannable
@@ -96,7 +95,7 @@ class VirusScan:
         if staged.size == 0:
             return None
         streamed = [one for one in staged.verdicts if one.policy == NAME]
-        with Path(staged.file_path).open("rb") as file:
+        with staged.open() as file:
             if not streamed:
                 return self.judge_file(file, staged.size, staged.sha256)
             if streamed == [self.clean()]:

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gateway.blobstore import BlobInfo, BlobStore, BlobWriter
+from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, PassThrough
 from gateway.domain.errors import BackendUnavailable
 from gateway.domain.fields import Fields, integer
 from gateway.domain.units import parse_duration, parse_size
-from storage_backends._wrapping import Wrapper, take_inner
+from storage_backends._wrapping import take_inner
 
 PIECE = 64 * 1024
 """Bytes go in pieces of this size at most, so that they flow instead of coming in bursts."""
@@ -88,7 +88,7 @@ class Slots:
             self._free.release()
 
 
-class LimitedStore(Wrapper):
+class LimitedStore(PassThrough):
     """A turn is held for one call, never for the life of a writer or a stream: nobody waits for a slow client."""
 
     def __init__(self, inner: BlobStore, upload: Flow, download: Flow, slots: Slots) -> None:

@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, check_key
+from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, PassThrough, check_key
 from gateway.domain.errors import BackendUnavailable, DamagedBlob, StorageFull
 from gateway.domain.fields import Fields, integer
 from gateway.domain.units import parse_duration
-from storage_backends._wrapping import Wrapper, take_inner
+from storage_backends._wrapping import take_inner
 
 IN_MEMORY = 1024 * 1024
 _BLOCK = 1024 * 1024
@@ -38,7 +38,7 @@ def create(settings: Mapping[str, Any], data_dir: Path) -> BlobStore:
     return RetryingStore(take_inner(fields, data_dir), data_dir, attempts, pause, deadline)
 
 
-class RetryingStore(Wrapper):
+class RetryingStore(PassThrough):
     """Times in seconds. ``check`` is not tried again: it asks whether a blob could be stored now."""
 
     def __init__(self, inner: BlobStore, data_dir: Path, attempts: int, pause: float, deadline: float) -> None:

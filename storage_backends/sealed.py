@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, check_key, owner_of
+from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, PassThrough, check_key, owner_of
 from gateway.domain.errors import DamagedBlob
 from gateway.domain.fields import Fields
 from gateway.domain.units import parse_duration
@@ -32,7 +32,7 @@ from storage_backends._sealing import (
     new_header,
     plain_size,
 )
-from storage_backends._wrapping import Wrapper, take_inner
+from storage_backends._wrapping import take_inner
 
 _HEADERS_KEPT = 4096
 
@@ -46,7 +46,7 @@ def create(settings: Mapping[str, Any], data_dir: Path) -> BlobStore:
     return SealedStore(inner, master or load_master_key(None, data_dir), seconds)
 
 
-class SealedStore(Wrapper):
+class SealedStore(PassThrough):
     """Also ``Forgetting``: removing an owner's keys makes its blobs unreadable; ``stat`` and ``list`` still show them
     until they are deleted."""
 

@@ -92,7 +92,7 @@ def file_reply(request: DavRequest, version: Version, content: Content, headers:
 
 
 def _body(content: Content, slices: list[tuple[bytes, int, int]], tail: bytes = b"") -> FileBody:
-    return FileBody(slices, content.open, content.local, tail)
+    return FileBody(slices, content.open, content.local, tail, content.whole)
 
 
 def _range_applies(request: DavRequest, version: Version) -> bool:

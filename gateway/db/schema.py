@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, Strin
 
 from gateway.db.metadata import metadata
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """All revisions of ``gateway/db/migrations/versions``, in order; the last is what this program works with."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -38,7 +38,7 @@ class DatabaseMissing(SchemaError):
 
 def define_tables() -> None:
     """Makes sure that every module with tables has put them into ``metadata``."""
-    for module in ("tables", "usage", "act_tables", "part_tables", "history_tables"):
+    for module in ("tables", "usage", "act_tables", "part_tables", "history_tables", "small_tables"):
         importlib.import_module(f"gateway.db.{module}")
 
 

@@ -13,6 +13,7 @@ from gateway.db.repositories.nodes import Nodes
 from gateway.db.repositories.parts import Parts
 from gateway.db.repositories.policies import Policies
 from gateway.db.repositories.refusals import Refusals
+from gateway.db.repositories.small import SmallBlobs
 from gateway.db.repositories.system import Systems
 from gateway.db.repositories.takedowns import Takedowns
 from gateway.db.repositories.tenants import Tenants
@@ -22,6 +23,7 @@ from gateway.db.usage import UsageRepository as Usages
 from gateway.service.archive import ArchiveRepository
 from gateway.service.keptrows import KeptRepository
 from gateway.service.partrows import MultipartRepository
+from gateway.service.smallrows import SmallBlobRepository
 from gateway.service.unit_of_work import (
     ActRepository,
     BlobRepository,
@@ -62,3 +64,4 @@ class Transaction:
         self.archive: ArchiveRepository = Archive(session)
         self.kept: KeptRepository = Kept(session)
         self.multipart: MultipartRepository = Parts(session)
+        self.small: SmallBlobRepository = SmallBlobs(session)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from gateway.domain.lock import IfHeader
@@ -146,9 +148,21 @@ class UploadInfo:
 
 @dataclass(frozen=True, slots=True)
 class StagedContent:
-    """All bytes of an upload, on local disk and not visible under any name. Plugins open ``file_path`` for reading."""
+    """All bytes of an upload, not visible under any name. Plugins read them by ``open()``.
 
-    file_path: str
+    ``place`` is a local file, or makes one of the bytes that are in memory, ``content``."""
+
+    place: str | Callable[[], str]
     size: int
     sha256: str
     verdicts: tuple[Verdict, ...] = ()
+    content: bytes | None = None
+
+    @property
+    def file_path(self) -> str:
+        """A local file of the bytes, for programs that need one: small contents become a file only by this."""
+        return self.place if isinstance(self.place, str) else self.place()
+
+    def open(self) -> BinaryIO:
+        """The bytes as a seekable stream, from their beginning."""
+        return io.BytesIO(self.content) if self.content is not None else FilePath(self.file_path).open("rb")

@@ -51,6 +51,18 @@ def read_small(descriptor: int, body: FileBody) -> bytes:
     return b"".join(parts) + body.tail
 
 
+def read_whole(body: FileBody) -> bytes | None:
+    """All of an answer of a small blob; None when it is to be streamed."""
+    whole = body.whole() if body.whole is not None else None
+    if whole is None:
+        return None
+    parts = [part for before, start, length in body.slices for part in (before, whole[start : start + length])]
+    content = b"".join(parts) + body.tail
+    if len(content) != body.length:
+        raise BackendUnavailable("the content cannot be read now")
+    return content
+
+
 async def send_file(
     connection: Connection, head: bytes, body: FileBody, descriptor: int, on_bytes: Callable[[int], None]
 ) -> None:

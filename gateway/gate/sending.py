@@ -14,7 +14,7 @@ from typing import BinaryIO
 from gateway.domain.errors import BackendUnavailable
 from gateway.exchange import FileBody, Reply
 from gateway.gate.connection import Connection
-from gateway.gate.filesend import Truncated, open_whole, read_small, send_file
+from gateway.gate.filesend import Truncated, open_whole, read_small, read_whole, send_file
 
 INLINE = 128 * 1024
 """Bodies up to this go out in one write with their head."""
@@ -120,6 +120,10 @@ class Sender:
     # -- files --------------------------------------------------------------------------------------------------------
 
     async def _send_file(self, body: FileBody, head: Callable[[], bytes]) -> None:
+        if body.whole is not None and (content := read_whole(body)) is not None:
+            self._write(head() + content)
+            self._on_bytes(len(content))
+            return
         if body.local is None:
             await self._stream(body, head)
             return

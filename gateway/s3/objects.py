@@ -212,10 +212,10 @@ def _ranged(request: S3Request, headers: Mapping[str, str], version: Version, co
     if ranges is None or len(ranges) != 1:
         checksum = checksum_of(version) if (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED" else None
         whole = {**headers, **(checksum.headers if checksum else {})}
-        return Reply(200, whole, FileBody([(b"", 0, content.size)], content.open, content.local))
+        return Reply(200, whole, FileBody([(b"", 0, content.size)], content.open, content.local, whole=content.whole))
     start, length = ranges[0]
     partial = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
-    return Reply(206, partial, FileBody([(b"", start, length)], content.open, content.local))
+    return Reply(206, partial, FileBody([(b"", start, length)], content.open, content.local, whole=content.whole))
 
 
 def part_reply(request: S3Request, headers: Mapping[str, str], version: Version, content: Content) -> Reply:
@@ -234,7 +234,7 @@ def part_reply(request: S3Request, headers: Mapping[str, str], version: Version,
     if PARTS_FACT in version.facts:
         shown["x-amz-mp-parts-count"] = str(len(sizes))
         shown.update(_part_checksum(request, version, number, len(sizes)))
-    body = FileBody([(b"", start, length)], content.open, content.local)
+    body = FileBody([(b"", start, length)], content.open, content.local, whole=content.whole)
     return Reply(206 if length else 200, shown if length else headers, body)
 
 

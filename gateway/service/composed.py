@@ -1,4 +1,5 @@
-"""The store as the services see it: blobs, and blobs that are composed of others (uploads by parts).
+"""The store as the services see it: blobs, small ones that are rows (:mod:`gateway.service.smallblobs`), and blobs that
+are composed of others (uploads by parts).
 
 Which segments a composed blob has stands in the database; the store below knows segments only, by their own keys.
 Whoever writes a composed blob anew (a restore, the replica that mends) makes it an ordinary one.
@@ -7,13 +8,15 @@ Whoever writes a composed blob anew (a restore, the replica that mends) makes it
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gateway.blobstore import Adopting, BlobInfo, BlobStore, BlobWriter, Forgetting, LocalPaths, Unfinished, owner_of
+from gateway.blobstore import Adopting, BlobInfo, BlobStore, BlobWriter, LocalPaths, owner_of
 from gateway.domain.errors import DamagedBlob
+from gateway.domain.ids import is_small
 from gateway.domain.multipart import Segment, is_composed
+from gateway.service.smallblobs import SmallBlobs
 from gateway.service.stored import Released
 from gateway.service.unit_of_work import Database, Tx
 
@@ -27,28 +30,28 @@ def composed(inner: BlobStore, db: Database, clock: Callable[[], int]) -> Compos
     return Composed(inner, db, clock)
 
 
-class Composed:
-    """Implements ``BlobStore``."""
+class Composed(SmallBlobs):
+    """Implements ``BlobStore`` over ``inner``, the configured storage."""
 
     def __init__(self, inner: BlobStore, db: Database, clock: Callable[[], int]) -> None:
-        self.inner = inner
+        super().__init__(inner, db, clock)
         self._db = db
         self._clock = clock
 
     def writer(self, key: str) -> BlobWriter:
-        writer = self.inner.writer(key)
+        writer = super().writer(key)
         return _Anew(self, writer, key) if is_composed(key) else writer
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
         segments = self._segments(key)
         if not segments:
-            return self.inner.open(key, start, length)
+            return super().open(key, start, length)
         return cast(BinaryIO, io.BufferedReader(_Joined(self.inner, segments, start, length), _BUFFER))
 
     def stat(self, key: str) -> BlobInfo:
         segments = self._segments(key)
         if not segments:
-            return self.inner.stat(key)
+            return super().stat(key)
         found = [self.inner.stat(one.blob_id) for one in segments]
         for info, one in zip(found, segments, strict=True):
             if info.size != one.size:
@@ -59,26 +62,9 @@ class Composed:
         """Bytes first, then the rows: a crash between the two repeats the delete, which is no error."""
         for one in self._segments(key):
             self.inner.delete(one.blob_id)
-        self.inner.delete(key)
+        super().delete(key)
         if is_composed(key):
             self._db.write(lambda tx: tx.multipart.dissolve(key)).result()
-
-    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        """What is stored: segments, not what is composed of them."""
-        return self.inner.list(prefix)
-
-    def check(self) -> None:
-        self.inner.check()
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def drop_unfinished(self, prefix: str = "", before: int | None = None) -> int:
-        return self.inner.drop_unfinished(prefix, before) if isinstance(self.inner, Unfinished) else 0
-
-    def forget_owner(self, owner: str) -> None:
-        if isinstance(self.inner, Forgetting):
-            self.inner.forget_owner(owner)
 
     def written_anew(self, key: str) -> None:
         """The store has the whole blob now: its segments are needed no longer."""
@@ -107,9 +93,9 @@ class ComposedLocal(Composed):
         return self.inner.adopt(file, key)
 
     def local_path(self, key: str) -> Path | None:
-        """None for a composed blob, which is no file of its own."""
+        """None for what is no file of its own."""
         assert isinstance(self.inner, LocalPaths)
-        return None if is_composed(key) else self.inner.local_path(key)
+        return None if is_composed(key) or is_small(key) else self.inner.local_path(key)
 
 
 class _Anew:

@@ -19,7 +19,7 @@ from gateway.domain.errors import (
     PreconditionFailed,
 )
 from gateway.domain.events import NODE_CHANGED, NODE_CREATED, NODE_MOVED, node_to_json
-from gateway.domain.ids import Ids
+from gateway.domain.ids import Ids, is_small
 from gateway.domain.lock import Lock
 from gateway.domain.names import MAX_DEPTH, MAX_ENCODED_PATH, MAX_SEGMENT_BYTES, Path, check_path, href
 from gateway.domain.node import Kind, Node, VersionState
@@ -162,7 +162,13 @@ class Files:
 
         # by name: to ask isinstance of a protocol costs more than all the rest of a small GET
         find: Callable[[str], FilePath | None] | None = getattr(store, "local_path", None)
-        return Content(version.size, open_range, find(version.blob_id) if find else None)
+        local = find(version.blob_id) if find else None
+        return Content(version.size, open_range, local, self._whole(version.blob_id))
+
+    def _whole(self, blob_id: str) -> Callable[[], bytes | None] | None:
+        if not is_small(blob_id) or not self._db.is_local:
+            return None
+        return lambda: self._db.read(lambda tx: tx.small.get(blob_id))
 
     # -- change -------------------------------------------------------------------------------------------------------
 

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
-import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from io import FileIO
+from enum import Enum
 from pathlib import Path as FilePath
 from typing import Generic, Protocol, TypeVar
 
-from gateway.blobstore import Adopting, BlobStore
+from gateway.blobstore import BlobStore
 from gateway.domain.errors import (
     BackendUnavailable,
     DigestMismatch,
@@ -33,21 +31,24 @@ from gateway.domain.upload import UploadInfo
 from gateway.hooks import Inspector
 from gateway.pluginhost import PluginHost
 from gateway.service.settling import Settling
+from gateway.service.smallblobs import SmallBlobs
+from gateway.service.staging import Staging
 from gateway.service.unit_of_work import Database
 
 RESERVE_STEP = 64 * 1024 * 1024
-_COPY_BLOCK = 1024 * 1024
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class UploadSettings:
     """``staging`` is a local folder, on the store's own file system where the store can adopt files; ``max_size`` in
-    bytes, None is unlimited; ``flush`` False gives up durability (never the default)."""
+    bytes, None is unlimited; ``flush`` False gives up durability (never the default). ``on_rows`` is called once,
+    before the first content becomes a row."""
 
     staging: FilePath
     max_size: int | None = None
     flush: bool = True
+    on_rows: Callable[[], None] = lambda: None
 
 
 class Receiving:
@@ -63,6 +64,7 @@ class Receiving:
         self.ids = ids
         self.settings = settings
         self._unreturned: dict[int, int] = {}
+        self._has_rows = False
         self.unsettled: set[int] = set()
         """Uploads that may have left a blob which no version names: a process that ends with any must be swept."""
 
@@ -75,6 +77,16 @@ class Receiving:
         # twice: what the database keeps for itself may have been given up already
         if (length or 1) > disk.free - 2 * disk_reserve(disk.total):
             raise StorageFull("the storage of this gateway is full")
+
+    @property
+    def takes_small(self) -> bool:
+        """Whether small contents are committed as rows, with what names them."""
+        if not isinstance(self.store, SmallBlobs) or not self.store.takes_small:
+            return False
+        if not self._has_rows:
+            self.settings.on_rows()
+            self._has_rows = True
+        return True
 
     def give_back(self, tenant_id: int, upload_id: int) -> None:
         """Ends a reservation that the database may hold. While it cannot be reached, the next upload that ends tries
@@ -99,9 +111,17 @@ class Tap(Protocol):
         """All bytes were seen: facts for the version. Raises DigestMismatch to refuse them."""
 
 
+class Keeps(Enum):
+    """What becomes of the bytes until they are published: DURABLY is for those that lie nowhere else."""
+
+    NOTHING = "nothing"
+    FOR_PLUGINS = "for plugins"
+    DURABLY = "durably"
+
+
 class Incoming(Generic[T]):
     """Bytes on their way in, which become a ``T``. ``feed`` any number of times, then ``finish``; ``abort`` is always
-    safe. ``is_kept`` False: nothing is written to the staging folder, the bytes lie somewhere already."""
+    safe."""
 
     def __init__(
         self,
@@ -110,8 +130,7 @@ class Incoming(Generic[T]):
         limits: Limits,
         taps: Sequence[Tap] = (),
         digests: Collection[str] = (),
-        *,
-        is_kept: bool = True,
+        keeps: Keeps = Keeps.DURABLY,
     ) -> None:
         self._uploads = uploads
         self._settling = uploads.settling
@@ -124,14 +143,13 @@ class Incoming(Generic[T]):
         self._reserved = 0
         self._holds_place = False
         self._inspectors: list[Inspector] = []
-        self._is_flushed = uploads.settings.flush
         wanted = {"sha-256", *info.declared.digests, *digests}
         self._digests = {name: hashlib.new(name.replace("-", "")) for name in wanted}
-        self._file_path = uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
-        self._file: FileIO | None = None
-        if is_kept:
-            with _full_disk():
-                self._file = FileIO(self._file_path, "xb")
+        self._staging: Staging | None = None
+        if keeps is not Keeps.NOTHING:
+            file = uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
+            self._staging = Staging(file, flush=keeps is Keeps.DURABLY and uploads.settings.flush)
+            self._staging.expect(info.declared.known_length or 0)
 
     def _complete(self) -> T:
         """All bytes are there, as they were declared: makes them what they are to be."""
@@ -154,11 +172,8 @@ class Incoming(Generic[T]):
         if limit is not None and self._size > limit:
             raise TooLarge(f"the largest upload allowed has {limit} bytes")
         self._reserve()
-        if self._file is not None:
-            with _full_disk():
-                view = memoryview(block)
-                while view:
-                    view = view[self._file.write(view) :]
+        if self._staging is not None:
+            self._staging.write(block)
         for digest in self._digests.values():
             digest.update(block)
         for tap in self._taps:
@@ -218,40 +233,19 @@ class Incoming(Generic[T]):
                 raise DigestMismatch(f"the {name} digest of the body is not the one declared", name)
         for tap in self._taps:
             self._facts.update(tap.close())
-        if self._file is not None:
-            if self._size and self._is_flushed:
-                with _full_disk():
-                    os.fsync(self._file.fileno())
-            self._file.close()
+        if self._staging is not None:
+            self._staging.end()
 
     # -- commit -------------------------------------------------------------------------------------------------------
 
-    def _publish_blob(self, blob_id: str) -> None:
-        """Makes the bytes durable in the store, under a key that nothing names yet."""
-        store = self._uploads.store
-        if not blob_id:
-            return
-        if isinstance(store, Adopting):
-            store.adopt(self._file_path, blob_id)
-            return
-        writer = store.writer(blob_id)
-        try:
-            with self._file_path.open("rb") as source:
-                while block := source.read(_COPY_BLOCK):
-                    writer.write(block)
-            info = writer.commit()
-        except BaseException:
-            writer.abort()
-            raise
-        if info.size != self._size:
-            raise IncompleteBody("the storage took fewer bytes than it was given")
-
     def _publish_and_commit(self, blob_id: str, commit: Callable[[], T]) -> T:
-        """While the upload is in ``unsettled``, the store may hold a blob that nothing names."""
+        """Makes the bytes durable in the store, under a key that nothing names yet, and commits what names it. While
+        the upload is in ``unsettled``, the store may hold a blob that nothing names."""
         unsettled = self._uploads.unsettled
         unsettled.add(self.id)
         try:
-            self._publish_blob(blob_id)
+            if blob_id and self._staging is not None:
+                self._staging.publish(self._uploads.store, blob_id)
             placed = commit()
         except BackendUnavailable:
             # the database may have committed before it went away: only the sweeper can tell, later
@@ -270,23 +264,10 @@ class Incoming(Generic[T]):
         for inspector in self._inspectors:
             inspector.abort()
         self._inspectors = []
-        if self._file is not None:
-            self._file.close()
-            with contextlib.suppress(FileNotFoundError):
-                self._file_path.unlink()
+        if self._staging is not None:
+            self._staging.discard()
         if self._holds_place:
             self._holds_place = False
             self._uploads.give_back(self.info.caller.tenant.id, self.id)
         else:
             self._uploads.retry_give_back()
-
-
-@contextlib.contextmanager
-def _full_disk() -> Iterator[None]:
-    """Turns what a local disk can do to us into the domain's words."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageFull("the storage of this gateway is full") from None
-        raise BackendUnavailable("the staging folder cannot be written") from error

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
-from gateway.blobstore import BlobStore
+from gateway.blobstore import Adopting, BlobStore
 from gateway.domain.errors import ActRefused, BackendUnavailable, DamagedBlob, NotFound
 from gateway.domain.replicalog import OWNER
 from gateway.service.damages import Damages
+from gateway.service.smallblobs import SmallBlobs
 from gateway.service.switching import FOLLOW_SECONDS, MOVED, MOVING, Route, Switching
 from gateway.service.unit_of_work import Database
 
@@ -108,11 +109,15 @@ class Migration:
         if not isinstance(store, Switching) or route.leaves not in store.stores or route.leaves == to:
             done.finished = True
             return done
-        mover = _Mover(self, store.stores[route.leaves], store.stores[to], done, grace, say)
+        source, target = store.stores[route.leaves], store.stores[to]
+        if not isinstance(target, Adopting):
+            # rows stand beside a plain local storage only: elsewhere all bytes lie where the operator wants them
+            source = SmallBlobs(source, self._db, self._clock)
+        mover = _Mover(self, source, target, done, grace, say)
         time.sleep(FOLLOW_SECONDS * 2)  # until then other processes may begin blobs at the source
         with ThreadPoolExecutor(workers, thread_name_prefix="move") as pool:
             mover.run(pool)
-        done.finished = next(iter(store.stores[route.leaves].list()), None) is None
+        done.finished = next(iter(source.list()), None) is None
         phase = MOVED if done.finished else MOVING
         self._set(replace(route, phase=phase, blobs=route.blobs + done.blobs, bytes=route.bytes + done.bytes))
         store.look()

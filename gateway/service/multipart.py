@@ -27,9 +27,9 @@ from gateway.domain.multipart import (
 from gateway.domain.names import Path, check_path
 from gateway.domain.node import Version
 from gateway.domain.tenant import Caller, Limits
-from gateway.domain.upload import NO_CONDITIONS, Conditions, Declared, PropertyChange, UploadInfo
+from gateway.domain.upload import NO_CONDITIONS, Conditions, Declared, PropertyChange, StagedContent, UploadInfo
 from gateway.service.guards import require_writer
-from gateway.service.incoming import Incoming, Tap
+from gateway.service.incoming import Incoming, Keeps, Tap
 from gateway.service.partrows import BOOT
 from gateway.service.placing import BY_KEY, find_bucket, find_key
 from gateway.service.results import Placed
@@ -292,8 +292,8 @@ class Composition(Upload):
         parts: Sequence[Part],
     ) -> None:
         is_opened = any(uploads.host.implements(hook) for hook in ("check_content", "describe_content"))
-        super().__init__(uploads, info, conditions, limits, BY_KEY, taps, is_kept=is_opened)
-        self._is_flushed = False  # what is staged is for the plugins alone
+        keeps = Keeps.FOR_PLUGINS if is_opened else Keeps.NOTHING
+        super().__init__(uploads, info, conditions, limits, BY_KEY, taps, keeps)
         self._upload = upload
         self._parts = [part for part in parts if part.size]
         self._all = parts
@@ -311,7 +311,7 @@ class Composition(Upload):
     def _etag(self, version_id: int) -> str:  # noqa: ARG002
         return etag_of_parts(part.md5 for part in self._all)
 
-    def _blob_id(self, version_id: int) -> str:
+    def _blob_id(self, version_id: int, staged: StagedContent) -> str:  # noqa: ARG002 the parts are blobs
         if len(self._parts) == 1:
             return self._parts[0].blob_id
         return composed_blob_id(self._settling.boot_id, version_id, self.info.caller.tenant.id)

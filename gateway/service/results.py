@@ -30,11 +30,14 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Readable bytes of a file. ``open(start, length)`` streams; ``local`` is a plain file for sendfile, if any."""
+    """Readable bytes of a file. ``open(start, length)`` streams; ``local`` is a plain file for sendfile, if any;
+    ``whole`` reads all of a small content at once, where that takes no longer than a look at metadata (None: it is not
+    to be had so any more)."""
 
     size: int
     open: Callable[[int, int], BinaryIO]
     local: Path | None = None
+    whole: Callable[[], bytes | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from gateway.hooks import UsageLedger
 from gateway.service.archive import ArchiveRepository
 from gateway.service.keptrows import KeptRepository
 from gateway.service.partrows import MultipartRepository
+from gateway.service.smallrows import SmallBlobRepository
 from gateway.service.stored import Alarm, Cursor, HourUsage, Lease, PolicyVersion, Refusal, Released, Usage
 
 T = TypeVar("T")
@@ -397,6 +398,7 @@ class Tx(Protocol):
     archive: ArchiveRepository
     multipart: MultipartRepository
     kept: KeptRepository
+    small: SmallBlobRepository
 
 
 class Database(Protocol):

@@ -23,7 +23,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.events import FILE_WRITTEN, node_to_json
 from gateway.domain.history import stamped
-from gateway.domain.ids import Ids, new_blob_id
+from gateway.domain.ids import Ids, is_small, new_blob_id, small_blob_id
 from gateway.domain.names import Path
 from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
 from gateway.domain.tenant import Caller, Limits
@@ -31,7 +31,7 @@ from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, 
 from gateway.hooks import Change
 from gateway.service.guards import Target, check_conditions, check_locks, require_writer
 from gateway.service.history import History, place_of
-from gateway.service.incoming import RESERVE_STEP, Incoming, Receiving, Tap, UploadSettings
+from gateway.service.incoming import RESERVE_STEP, Incoming, Keeps, Receiving, Tap, UploadSettings
 from gateway.service.placing import BY_NAME, Placing
 from gateway.service.results import Found, Placed
 from gateway.service.settling import Settling
@@ -113,10 +113,9 @@ class Upload(Incoming[Placed]):
         limits: Limits,
         placing: Placing = BY_NAME,
         taps: Sequence[Tap] = (),
-        *,
-        is_kept: bool = True,
+        keeps: Keeps = Keeps.DURABLY,
     ) -> None:
-        super().__init__(uploads, info, limits, taps, ("md5",) if info.declared.md5_etag else (), is_kept=is_kept)
+        super().__init__(uploads, info, limits, taps, ("md5",) if info.declared.md5_etag else (), keeps)
         self._conditions = conditions
         self._placing = placing
         try:
@@ -132,6 +131,8 @@ class Upload(Incoming[Placed]):
         state, reason = self._judge(staged)
         facts = self._uploads.host.describe(self.info, staged)
         version = self._version(staged, state, reason, facts)
+        if is_small(version.blob_id):
+            return self._commit(version, staged.content)
         return self._publish_and_commit(version.blob_id, lambda: self._commit(version))
 
     def _staged(self) -> StagedContent:
@@ -139,7 +140,10 @@ class Upload(Incoming[Placed]):
         while self._inspectors:
             verdicts.append(self._inspectors[0].finish())
             self._inspectors.pop(0)
-        return StagedContent(str(self._file_path), self._size, self._digests["sha-256"].hexdigest(), tuple(verdicts))
+        sha256, staging = self._digests["sha-256"].hexdigest(), self._staging
+        if staging is None:
+            return StagedContent("", self._size, sha256, tuple(verdicts))
+        return StagedContent(staging.path, self._size, sha256, tuple(verdicts), staging.content)
 
     def _judge(self, staged: StagedContent) -> tuple[VersionState, str]:
         """The gravest verdict decides (hold and mark are states of the version, refuse is an error)."""
@@ -161,7 +165,7 @@ class Upload(Incoming[Placed]):
         mtime = self.info.declared.mtime
         return Version(
             id=version_id,
-            blob_id=self._blob_id(version_id) if staged.size else "",
+            blob_id=self._blob_id(version_id, staged) if staged.size else "",
             size=staged.size,
             etag=self._etag(version_id),
             content_type=self.info.declared.content_type,
@@ -177,16 +181,19 @@ class Upload(Incoming[Placed]):
     def _etag(self, version_id: int) -> str:
         return f'"{self._digests["md5"].hexdigest()}"' if self.info.declared.md5_etag else webdav_etag(version_id)
 
-    def _blob_id(self, version_id: int) -> str:
-        return new_blob_id(self._settling.boot_id, version_id, self.info.caller.tenant.id)
+    def _blob_id(self, version_id: int, staged: StagedContent) -> str:
+        is_row = staged.content is not None and self._uploads.takes_small
+        name = small_blob_id if is_row else new_blob_id
+        return name(self._settling.boot_id, version_id, self.info.caller.tenant.id)
 
     def _settle(self, tx: Tx, version: Version, now: int) -> None:  # noqa: ARG002
         """What was held back for the bytes is given back, now that they are about to count."""
         if self._reserved:
             tx.tenants.unreserve(self.info.caller.tenant.id, self.id)
 
-    def _commit(self, version: Version) -> Placed:
-        """ONE transaction: conditions and locks again, usage against the limit, version, node and event."""
+    def _commit(self, version: Version, content: bytes | None = None) -> Placed:
+        """ONE transaction: conditions and locks again, usage against the limit, version, node and event; and the bytes
+        themselves where they are ``content``."""
         caller, path = self.info.caller, self.info.path
 
         def work(tx: Tx) -> Placed:
@@ -200,6 +207,8 @@ class Upload(Incoming[Placed]):
             ids, change = self._uploads.ids, self.info.declared.properties
             at = self._placing.prepare(tx, self._settling, ids, caller, at, path, now)
             props = change.applied(at.node.props if at.node else {}) if change else None
+            if content is not None:
+                tx.small.put(version.blob_id, content, now)
             return write_version(tx, self._settling, ids, caller, at, path[-1], version, now, self._limits, props)
 
         placed = self._uploads.db.write(work, caller.tenant.id).result()

@@ -16,7 +16,7 @@ from gateway.testing.space import Space, open_space
 @pytest.fixture
 def space(tmp_path: Path) -> Iterator[Space]:
     with open_space(tmp_path) as opened:
-        opened.put("a", b"some bytes")
+        opened.put("a", b"some bytes" * 2000)  # too much for a row: tests reach for the file
         opened.put("empty", b"")
         yield opened
 
@@ -40,9 +40,9 @@ def test_wrong_usage_is_found_and_put_right_by_an_event(space: Space) -> None:
     assert [(one.kind, one.subject) for one in run(space)] == [("usage", "studio")]
     assert [one.repaired for one in run(space, repair=True)] == [True]
     assert run(space) == []
-    assert space.used() == (10, 2)
+    assert space.used() == (20_000, 2)
     last = space.services.db.read(lambda tx: tx.events.after(tenant_id, tx.events.last_seq(tenant_id) - 1, 1))[0]
-    assert (last.used_bytes, last.used_files) == (10, 2)
+    assert (last.used_bytes, last.used_files) == (20_000, 2)
 
 
 def test_a_missing_blob_is_found_and_is_not_said_to_be_repaired(space: Space) -> None:
@@ -56,7 +56,7 @@ def test_a_blob_of_the_wrong_size_is_found(space: Space) -> None:
 
 
 def test_changed_bytes_are_found_by_a_deep_look_only(space: Space) -> None:
-    blob(space).write_bytes(b"SOME BYTES")
+    blob(space).write_bytes(b"SOME BYTES" * 2000)
     assert run(space) == []
     assert [one.kind for one in run(space, deep=True)] == ["wrong-digest"]
 
@@ -77,7 +77,7 @@ def test_left_overs_of_a_dead_process_are_found_and_removed(space: Space) -> Non
 
 def test_a_reservation_that_nobody_can_hold_any_more_is_given_back(space: Space) -> None:
     tenant_id = space.caller.tenant.id
-    space.services.db.write(lambda tx: tx.tenants.set_usage(tenant_id, 10, 2, 64)).result()
+    space.services.db.write(lambda tx: tx.tenants.set_usage(tenant_id, 20_000, 2, 64)).result()
     assert run(space) == []  # a live gate may hold it
     space.clock.forward((LEASE_MS + COMMIT_MARGIN_MS) / 1000 + 1)
     assert "reservation" in {one.kind for one in run(space)}

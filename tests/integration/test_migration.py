@@ -17,7 +17,7 @@ from gateway.service.damages import DAMAGED
 from gateway.service.switching import MOVED, MOVING, Switching, first_that
 from gateway.testing.space import Space, open_space
 
-FILES = {f"file-{number}": f"content {number} ".encode() * (1 + number * 300) for number in range(12)}
+FILES = {f"file-{number}": f"content {number} ".encode() * (2000 + number * 300) for number in range(12)}
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +56,13 @@ def test_all_blobs_move_and_are_read_as_before(tmp_path: Path) -> None:
         assert done.bytes == sum(map(len, FILES.values()))
         assert keys(tmp_path / "data" / "blobs") == set()
         assert {name: space.read(name) for name in FILES} == FILES
-        space.put("new", b"new bytes")
+        space.put("new", b"new bytes" * 2000)
         assert len(keys(tmp_path / "second")) == len(FILES) + 1
         assert list(space.services.fsck.run(deep=True)) == []
     with open_two(tmp_path) as space:  # the route outlives the process
         assert space.services.migration.route().phase == MOVED
         assert space.read("file-3") == FILES["file-3"]
-        space.put("newer", b"newer bytes")
+        space.put("newer", b"newer bytes" * 2000)
         assert len(keys(tmp_path / "second")) == len(FILES) + 2
         assert [one.level for one in space.services.health.examine() if one.name == "storage.route"] == ["warning"]
 
@@ -122,16 +122,16 @@ def test_blobs_move_back(tmp_path: Path) -> None:
 def test_a_blob_that_is_not_as_it_was_committed_stays_and_is_reported(tmp_path: Path) -> None:
     with open_two(tmp_path) as space:
         fill(space)
-        bad = space.put("bad", b"good bytes").node.version.blob_id
+        bad = space.put("bad", b"good bytes" * 2000).node.version.blob_id
         file = at(tmp_path / "data" / "blobs").local_path(bad)  # type: ignore[attr-defined]
-        file.write_bytes(b"evil bytes")
+        file.write_bytes(b"evil bytes" * 2000)
         done = space.services.migration.run("second", grace=0)
         assert not done.finished and list(done.failed) == [bad]
         assert keys(tmp_path / "data" / "blobs") == {bad} and bad not in keys(tmp_path / "second")
         assert [(alarm.kind, alarm.subject) for alarm in space.services.health.alarms()] == [(DAMAGED, bad)]
-        file.write_bytes(b"good bytes")
+        file.write_bytes(b"good bytes" * 2000)
         assert space.services.migration.run("second", grace=0).finished
-        assert space.read("bad") == b"good bytes"
+        assert space.read("bad") == b"good bytes" * 2000
 
 
 def test_nothing_is_released_that_the_target_does_not_give_back(

@@ -130,7 +130,7 @@ def test_a_blob_that_the_source_lost_is_alarmed_and_does_not_stop_the_log(replic
 
 
 def test_bytes_that_changed_at_the_source_are_never_copied(replicated: Replicated) -> None:
-    blob_id = replicated.space.put("a", b"some bytes").node.version.blob_id  # type: ignore[union-attr]
+    blob_id = replicated.space.put("a", b"some bytes" * 2000).node.version.blob_id  # type: ignore[union-attr]
     replicated.space.services.store.local_path(blob_id).write_bytes(b"SOME BYTES")  # type: ignore[attr-defined]
     replicated.deliver()
     assert keys(replicated, "b/") == []
@@ -258,13 +258,13 @@ def test_damaged_bytes_in_the_replica_are_found_and_repaired(replicated: Replica
 
 @pytest.mark.parametrize("damage", ["gone", "changed"])
 def test_a_blob_lost_or_damaged_at_the_source_comes_back_from_the_replica(replicated: Replicated, damage: str) -> None:
-    blob_id = replicated.space.put("a", b"some bytes").node.version.blob_id  # type: ignore[union-attr]
+    blob_id = replicated.space.put("a", b"some bytes" * 2000).node.version.blob_id  # type: ignore[union-attr]
     replicated.deliver()
     file: Path = replicated.space.services.store.local_path(blob_id)  # type: ignore[attr-defined]
     file.unlink() if damage == "gone" else file.write_bytes(b"SOME BYTES")
     repairs = resync(replicated)
     assert (repairs.copied, repairs.fetched, repairs.lost) == (0, 1, [])
-    assert replicated.space.read("a") == b"some bytes"
+    assert replicated.space.read("a") == b"some bytes" * 2000
 
 
 def test_a_blob_lost_on_both_sides_is_said_to_be_lost(replicated: Replicated) -> None:

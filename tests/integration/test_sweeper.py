@@ -155,21 +155,21 @@ def test_a_process_that_ends_not_knowing_what_became_of_a_commit_is_swept(
 
         monkeypatch.setattr(space.services.db, "write", committed_and_lost)
         with pytest.raises(BackendUnavailable):
-            space.put("a", b"committed all the same")
+            space.put("a", b"committed all the same" * 1000)
         monkeypatch.undo()
-        assert space.read("a") == b"committed all the same"
+        assert space.read("a") == b"committed all the same" * 1000
 
         def lost(work: Any, tenant_id: int | None = None) -> Any:
             raise BackendUnavailable("the database went away before it committed")
 
         monkeypatch.setattr(space.services.db, "write", lost)
         with pytest.raises(BackendUnavailable):
-            space.put("b", b"not committed")
+            space.put("b", b"not committed" * 2000)
         monkeypatch.undo()
         assert len(keys(space)) == 2
         clock = space.clock
     with open_space(tmp_path, clock=clock) as space:
         assert len(keys(space)) == 2
         assert space.services.sweeper.sweep_lapsed().blobs == 1
-        assert space.read("a") == b"committed all the same"
+        assert space.read("a") == b"committed all the same" * 1000
         assert list(space.services.fsck.run()) == []

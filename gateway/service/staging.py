@@ -1,0 +1,122 @@
+"""The bytes of an upload while they wait for their inspection: in memory while they are few, then in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+
+from gateway.blobstore import Adopting, BlobStore
+from gateway.domain.errors import BackendUnavailable, IncompleteBody, StorageFull
+from gateway.domain.ids import SMALL_BYTES
+
+_COPY_BLOCK = 1024 * 1024
+
+
+class Staging:
+    """``write`` any number of times, then ``end``; ``discard`` is always safe. ``file`` is the place for the bytes
+    that memory is not for; ``flush`` False: it need not survive a power loss.
+
+    All methods raise StorageFull and BackendUnavailable for what a local disk can do to us.
+    """
+
+    def __init__(self, file: Path, *, flush: bool) -> None:
+        self.size = 0
+        self._path = file
+        self._flush = flush
+        self._file: FileIO | None = None
+        self._memory = b""
+        self._has_path = False
+
+    @property
+    def content(self) -> bytes | None:
+        """All bytes, where they are in memory."""
+        return self._memory if self._file is None else None
+
+    def expect(self, size: int) -> None:
+        """So many bytes are to come: that they cannot be written is told now."""
+        if size > SMALL_BYTES:
+            self._begin_file()
+
+    def write(self, block: bytes) -> None:
+        self.size += len(block)
+        if self._file is None and self.size <= SMALL_BYTES:
+            self._memory += block
+            return
+        with _translated():
+            _write(self._file or self._begin_file(), block)
+
+    def end(self) -> None:
+        """All bytes are there: makes those in a file durable."""
+        if self._file is not None:
+            with _translated():
+                if self._flush:
+                    os.fsync(self._file.fileno())
+                self._file.close()
+
+    def path(self) -> str:
+        """A file of the bytes, for who needs one; to be called after ``end``."""
+        if not self._has_path:
+            with _translated():
+                self._path.write_bytes(self._memory)
+            self._has_path = True
+        return str(self._path)
+
+    def publish(self, store: BlobStore, key: str) -> None:
+        """Makes the bytes a blob of the store, durably; IncompleteBody when it has fewer then."""
+        if self._file is not None and isinstance(store, Adopting):
+            store.adopt(self._path, key)
+            return
+        writer = store.writer(key)
+        try:
+            for block in self._blocks():
+                writer.write(block)
+            info = writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+        if info.size != self.size:
+            raise IncompleteBody("the storage took fewer bytes than it was given")
+
+    def discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._has_path:
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+
+    def _begin_file(self) -> FileIO:
+        with _translated():
+            self._file = FileIO(self._path, "xb")
+            self._has_path = True
+            _write(self._file, self._memory)
+        self._memory = b""
+        return self._file
+
+    def _blocks(self) -> Iterator[bytes]:
+        if self._file is None:
+            yield self._memory
+            return
+        with self._path.open("rb") as source:
+            while block := source.read(_COPY_BLOCK):
+                yield block
+
+
+def _write(file: FileIO, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[file.write(view) :]
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turns what a local disk can do to us into the domain's words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull("the storage of this gateway is full") from None
+        raise BackendUnavailable("the staging folder cannot be written") from error
