@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from gateway.domain.contract.access import exceeds
 from gateway.domain.errors import QuotaExceeded
 from gateway.domain.events import TENANT_CHANGED, Event
 from gateway.domain.fields import Fields
@@ -63,7 +64,7 @@ class Quota:
         # of an unknown length nothing is known but that it is not negative: it is stopped when it grows too large
         growth = (length or 0) - upload.replaces
         used = tenant.used_bytes + tenant.reserved_bytes
-        if growth > 0 and used + growth > allowed:
+        if exceeds(used, growth, allowed):
             raise QuotaExceeded(
                 f"{tenant.used_bytes} of {allowed} bytes are used; this upload needs {growth} more",
                 used=tenant.used_bytes,

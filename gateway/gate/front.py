@@ -187,4 +187,3 @@ async def _skip(body: RequestBody) -> bool:
     except KuradoError:
         return False
     return True
-

@@ -13,7 +13,7 @@ from gateway.domain.calendar import BillingCalendar, CalendarError, Period, form
 from gateway.domain.contract import sla
 from gateway.domain.contract.claims import ClaimedItem
 from gateway.domain.contract.incidents import Incident, IncidentKind, IncidentLog
-from gateway.domain.contract.records import Contract
+from gateway.domain.contract.records import Contract, closes_at
 from gateway.domain.contract.reporting import ended_at, incidents_of, month_of
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.errors import ActRefused, NotFound
@@ -91,7 +91,8 @@ class ServiceLevels:
         if period.starts_at > now:
             raise ActRefused(f"the period {period.start} has not begun", "SLA-AV-07")
         log = self._incidents.log()
-        happened = incidents_of(contract, log, self._standings.now().windows, now, keeps_regular=self._keeps_regular())
+        windows, closed = self._standings.now().windows, closes_at(contract, jst_date(now), values)
+        happened = incidents_of(contract, log, windows, now, keeps_regular=self._keeps_regular(), closed_at=closed)
         accounting = sla.outage_accounting(month, happened, values)
         cases = tuple(self._case(breach, accounting, happened, log, values) for breach in accounting.breaches)
         return LevelReport(

@@ -265,8 +265,34 @@ def test_a_referral_contract_ends_unless_an_application_came_in_its_term(space: 
     at(space, "2027-10-21T00:00")
     assert decision(space, "one") == Decision()
     assert decision(space, "two") == Decision("ENDED")
-    with refused("END-07"):
+    with refused("TERM-07"):  # a later one is a new application
         papers.renew("two", ANN, paper(space))
+
+
+def test_an_application_that_came_on_the_last_day_renews_also_when_it_is_recorded_later(space: Space) -> None:
+    papers = space.services.contracts.papers
+    notified(space, route="referral")
+    at(space, "2027-10-20T23:59")
+    in_time = paper(space)
+    at(space, "2027-10-22T09:00")
+    assert decision(space) == Decision("ENDED")
+    papers.renew("acme", ANN, in_time)
+    assert decision(space) == Decision()
+    at(space, "2028-04-20T23:59")
+    assert decision(space) == Decision()
+    at(space, "2028-04-21T00:00")
+    assert decision(space) == Decision("ENDED")  # one application renews once
+
+
+def test_no_application_renews_what_ended_in_another_way(space: Space) -> None:
+    notified(space, route="referral")
+    at(space, "2027-05-01T10:00")
+    in_time = paper(space)
+    space.services.contracts.powers.terminate(
+        "acme", ANN, ground="17(1)5", arrived_at=space.clock.now, found_on=date(2027, 5, 1)
+    )
+    with refused("END-07"):
+        space.services.contracts.papers.renew("acme", ANN, in_time)
 
 
 def test_a_direct_contract_needs_no_renewal_application(space: Space) -> None:

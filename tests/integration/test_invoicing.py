@@ -249,6 +249,41 @@ def test_part_of_a_lapsed_lump_sum_goes_back_by_its_rule(space: Space) -> None:
         refunds.of_invoice(closing.number, ANN, rule="END-04", amount=1, on=date(2027, 7, 5), reason="lapsed")
 
 
+def test_credit_and_corrections_on_a_closing_invoice_that_lapsed_wait_for_the_next(space: Space) -> None:
+    begin(space, "acme", START)
+    on(space, date(2027, 5, 25))
+    (stub, *_) = issue(space)
+    papers, billing = space.services.contracts.papers, space.services.billing
+    papers.request_change("acme", ANN, paper(space), plan="pro", requested_on=date(2027, 6, 25), change_fee=1_000)
+    papers.cancel("acme", ANN, paper(space), date(2027, 7, 10))
+    grant(space, "acme", "C1", 300)
+    reason = {"ja": "誤り", "en": "wrong"}
+    billing.invoices.correct(stub.number, 1, ANN, right=29_000, reason=reason)
+    (closing,) = issue(space)
+    assert [code for code, _ in lines(closing)] == [
+        "initial_fee_difference", "change_fee", "early_termination", "correction", "sla_credit",
+    ]  # fmt: skip
+    assert billing.ledger("acme").credit_left == 0
+    on(space, AUGUST)
+    assert record(space, closing.number).state(AUGUST) == "lapsed"
+    assert billing.ledger("acme").credit_left == 300
+    july, august = issue(space)
+    assert lines(july) == [("monthly_fee", 30_000), ("correction", -1_000), ("sla_credit", -300)]
+    assert lines(august)[:2] == [("initial_fee_difference", 170_000), ("change_fee", 1_000)]
+    assert billing.ledger("acme").credit_left == 0
+
+
+def test_nothing_is_prepared_ahead_for_a_month_after_the_last_day(space: Space) -> None:
+    begin(space, "acme", START, months=1)
+    on(space, date(2027, 4, 10))
+    space.services.contracts.papers.offer_nonrenewal("acme", ANN, paper(space))  # the term ends on 20 May
+    on(space, date(2027, 5, 12))
+    assert [one.dated for one in issue(space, JUNE)] == [START, MAY]
+    on(space, date(2027, 5, 15))
+    space.services.contracts.papers.renew("acme", ANN, paper(space))  # a new agreement (TERM-05): now it goes on
+    assert [one.dated for one in issue(space, JUNE)] == [JUNE]
+
+
 def test_a_change_in_the_last_month_is_on_the_closing_invoice(space: Space) -> None:
     begin(space, "acme", START, months=1)
     on(space, date(2027, 5, 25))
@@ -305,6 +340,23 @@ def test_paid_months_that_have_not_expired_go_back_when_the_provider_discontinue
     today = date(2027, 6, 11)
     refunds.of_contract("acme", ANN, rule="DSC-05", amount=33_000, on=today, reason="discontinued")
     assert refunds.due("acme") == {}
+
+
+def test_months_go_back_only_where_the_reasons_are_the_providers_own(space: Space) -> None:
+    begin(space, "acme", START)
+    service = space.services.contracts.discontinuing
+    one = service.announce(
+        ANN, last_day=date(2027, 6, 10), reason="a flood", notice={}, trouble=True, convenience=False
+    )
+    service.told(one.id, "acme", ANN, at=space.clock.now)
+    service.posted(one.id, ANN, at=space.clock.now)
+    on(space, date(2027, 6, 11))
+    issue(space)
+    invoices = space.services.billing.invoices
+    for each in invoices.all():
+        invoices.pay(each.number, ANN, on=date(2027, 6, 11), method="transfer")
+    assert space.services.contracts.book.get("acme").state(space.clock.now) == "ended"
+    assert space.services.billing.refunds.due("acme") == {}
 
 
 # -- payments, corrections --------------------------------------------------------------------------------------------

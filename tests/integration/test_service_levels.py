@@ -17,7 +17,7 @@ from gateway.domain.contract.records import Contract
 from gateway.domain.contract.sla import Cause
 from gateway.domain.errors import ActRefused, NotFound
 from gateway.service.claims import Filing
-from gateway.service.contracts import Actor
+from gateway.service.contracts import Actor, Paper
 from gateway.service.contracts.intake import Application
 from gateway.service.incidents import Finding, Scope
 from gateway.service.slas import LevelReport
@@ -301,6 +301,19 @@ def test_a_granted_claim_names_amount_period_rule_and_figures(space: Space) -> N
     (item,) = act.data["figures"]["items"]
     assert item["ref"] == "2027-05-01T10:00:00+09:00"
     assert space.services.claims.granted("acme") == [done]
+
+
+def test_what_begins_after_the_last_day_is_no_stop_for_that_customer(space: Space) -> None:
+    customer(space, "other")
+    at(space, "2027-08-01T10:00")
+    letter = Paper(space.clock.now, "post", "0" * 64, "a letter")
+    space.services.contracts.papers.cancel("acme", ANN, letter)  # the last day is 31 August
+    before = outage(space, "2027-08-31T10:00", "2027-08-31T11:00")
+    after = outage(space, "2027-09-01T00:00", "2027-09-02T10:00")
+    ended, going_on = (report(space, date(2027, 8, 31), name) for name in ("acme", "other"))
+    assert [run.seconds for run in ended.accounting.runs] == [3_600]
+    assert [run.seconds for run in going_on.accounting.runs] == [3_600, 34 * 3_600]
+    assert (ended.cases, {one.id for one in ended.incidents}) == ((), {before, after})
 
 
 def test_nothing_is_granted_twice_also_when_a_correction_moved_the_stop(space: Space) -> None:

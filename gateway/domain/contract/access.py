@@ -98,8 +98,12 @@ def _of_call(standing: Standing, call: Call) -> Decision | None:
         return Decision("REFUSED")  # TKD-02
     if call.feature is not None and call.feature not in standing.features:
         return Decision("FUNCTION_LIMIT")  # LIM-02
-    if call.operation is Operation.WRITE and call.capacity_bytes is not None:
-        grows = call.put_bytes > call.replaced_bytes
-        if grows and call.used_bytes - call.replaced_bytes + call.put_bytes > call.capacity_bytes:
-            return Decision("CAPACITY")  # LIM-01
+    capacity, growth = call.capacity_bytes, call.put_bytes - call.replaced_bytes
+    if call.operation is Operation.WRITE and capacity is not None and exceeds(call.used_bytes, growth, capacity):
+        return Decision("CAPACITY")
     return None
+
+
+def exceeds(used: int, growth: int, capacity: int) -> bool:
+    """LIM-01: what does not grow the total always passes; exactly full is allowed."""
+    return growth > 0 and used + growth > capacity

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from gateway.domain.contract.access import Window
-from gateway.domain.contract.fees import PlanLimits
+from gateway.domain.contract.fees import PlanLimits, Upgrade
 from gateway.domain.contract.notices import Revision
 from gateway.domain.contract.values import PlanFees
 from gateway.domain.terms import Price
@@ -44,6 +44,11 @@ class PlanChange:
     agreed: Agreed
     change_fee: int = 0
     revised: bool = False
+
+    @property
+    def billed(self) -> Upgrade:
+        """The same as the rules of fees know it."""
+        return Upgrade(self.effective_on, self.agreed.fees, self.change_fee, self.revised)
 
 
 @dataclass(frozen=True, slots=True)

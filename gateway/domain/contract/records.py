@@ -15,7 +15,7 @@ from gateway.domain.acts import Act
 from gateway.domain.calendar import BillingCalendar, StartDayChange, jst_date, jst_midnight
 from gateway.domain.contract.access import Standing, Window
 from gateway.domain.contract.ending import Cancellation, Outcome, cancellation
-from gateway.domain.contract.fees import FeeHistory, Upgrade
+from gateway.domain.contract.fees import FeeHistory
 from gateway.domain.contract.notices import Revision, terms_in_force
 from gateway.domain.contract.parts import (
     Agreed,
@@ -36,7 +36,8 @@ PREFIX = "contract:"
 
 __all__ = [
     "PREFIX", "Agreed", "Bound", "CancellationNotice", "Contract", "Demand", "OverloadCase", "Phase", "PlanChange",
-    "PriceRevision", "after", "agreed_data", "agreed_from", "ended_on", "erasable_from", "fold", "opens_at",
+    "PriceRevision", "after", "agreed_data", "agreed_from", "closes_at", "ended_on", "erasable_from", "fold",
+    "opens_at",
 ]  # fmt: skip
 
 
@@ -95,6 +96,8 @@ class Contract:
     """The contract in whose place this one came (CHG-07)."""
     discontinued_on: date | None = None
     """The last day of a service that the provider discontinues (DSC-02)."""
+    discontinued_for_convenience: bool = False
+    """Whether it does so for its own reasons, so that paid months go back (DSC-05)."""
 
     # -- what follows on a day ----------------------------------------------------------------------------------------
 
@@ -127,10 +130,7 @@ class Contract:
     @property
     def fees(self) -> FeeHistory:
         assert self.agreed is not None
-        upgrades = [
-            Upgrade(one.effective_on, one.agreed.fees, one.change_fee, revised=one.revised) for one in self.plans()
-        ]
-        return FeeHistory(self.agreed.fees, upgrades)
+        return FeeHistory(self.agreed.fees, [one.billed for one in self.plans()])
 
     def plans(self) -> list[PlanChange]:
         """What came in place of the first plan, by day: the customer's changes, and the plan of that day at the prices
@@ -150,7 +150,7 @@ class Contract:
         assert self.agreed is not None
         current = self.agreed
         for one in self.plans():
-            if one.effective_on <= start if one.revised else one.effective_on < start:
+            if one.billed.is_billed(start):
                 current = one.agreed
         return current
 
@@ -410,7 +410,11 @@ _STEPS: Mapping[str, Callable[[Contract, Act], Contract]] = {
     "contract.terminated": lambda contract, act: replace(
         contract, terminated_at=act.data["at"], termination_ground=act.ground
     ),
-    "contract.discontinued": lambda contract, act: replace(contract, discontinued_on=_day(act.data["last_day"])),
+    "contract.discontinued": lambda contract, act: replace(
+        contract,
+        discontinued_on=_day(act.data["last_day"]),
+        discontinued_for_convenience=act.data.get("convenience", True),
+    ),
     "contract.stop_requested": lambda contract, act: replace(
         contract, stop_requested_by=act.actor, stop_reason=act.data["reason"]
     ),
@@ -426,6 +430,14 @@ def ended_on(contract: Contract, on: date, values: ContractValues = SEED) -> dat
         return jst_date(contract.terminated_at)
     last = contract.last_day(on, values)
     return last if last is not None and on > last else None
+
+
+def closes_at(contract: Contract, on: date, values: ContractValues = SEED) -> int | None:
+    """The first instant in which the service is no longer owed, if it is known on a day and has come (END-07)."""
+    if contract.terminated_at is not None:
+        return contract.terminated_at
+    ended = ended_on(contract, on, values)
+    return None if ended is None else jst_midnight(ended + timedelta(days=1))
 
 
 def erasable_from(ended: date, retention_days: int) -> date:

@@ -37,11 +37,14 @@ def incidents_of(
     as_of: int,
     *,
     keeps_regular: bool = True,
+    closed_at: int | None = None,
 ) -> sla.Incidents:
     """What concerns a customer, up to ``as_of``. ``keeps_regular``: calls were refused in the regular windows, too.
 
-    What began before its service start counts from then on.
+    What began before its service start counts from then on; what began after ``closed_at``, the end of its contract,
+    is none of it.
     """
+    until = as_of if closed_at is None else min(as_of, closed_at)
     mine = [one for one in log.of_tenant(contract.tenant_id) if one.is_recognised]
     opened = opens_at(contract) or 0
     regular = [one for one in windows.regular.values() if any(post[0] < one.start for post in one.posts)]
@@ -52,8 +55,9 @@ def incidents_of(
             _outage(one, contract.tenant_id, opened)
             for one in mine
             if one.kind is IncidentKind.OUTAGE and (one.recovered_at is None or one.recovered_at > opened)
+            if closed_at is None or _at(one) < closed_at
         ),
-        maintenances=tuple(_maintenance(one, as_of) for one in works if one.start < as_of and _end(one) > opened),
+        maintenances=tuple(_maintenance(one, as_of) for one in works if one.start < until and _end(one) > opened),
         data_losses=tuple(
             DataLoss(one.id, jst_date(_at(one)), one.normally_registered, one.recovered_at is not None, one.cause)
             for one in mine

@@ -152,8 +152,8 @@ class Closing:
         return Closed(contract.name, period, tuple(one.document for one in prepared))
 
     def _prepare(self, tx: Tx, name: str, until: date) -> list[Prepared]:
-        ledger = ledger_of(tx, name)
         invoicing, today = self.invoicing(), jst_date(self._clock())
+        ledger = ledger_of(tx, name, today)
         values = self._values(ledger.contract)
         preparation = Preparation(tx, ledger, values, invoicing, self._plan_names(), today)
         return preparation.prepare(until, next_place(tx, invoicing.series))[:MOST]
@@ -161,7 +161,7 @@ class Closing:
     def _record(self, tx: Tx, name: str, until: date, actor: Actor) -> list[Prepared]:
         """In one transaction: what is still to be issued is looked up and numbered where nobody else can."""
         prepared = self._prepare(tx, name, until)
-        ledger = ledger_of(tx, name) if prepared else None
+        ledger = ledger_of(tx, name, jst_date(self._clock())) if prepared else None
         for one in prepared:
             assert ledger is not None
             tx.acts.append(_act(one, ledger, tx.documents.customer_digest(name), actor, self._clock()))
@@ -268,4 +268,5 @@ def _not_over(period: Period) -> str:
 
 
 def _dated_in(tx: Tx, name: str, period: Period) -> list[InvoiceDocument]:
-    return [document_of(tx, one) for one in ledger_of(tx, name).invoices if period.start <= one.dated <= period.end]
+    invoices = ledger_of(tx, name, period.end).invoices
+    return [document_of(tx, one) for one in invoices if period.start <= one.dated <= period.end]

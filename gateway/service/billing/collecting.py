@@ -237,7 +237,7 @@ class Collecting:
     def _mark(self, tx: Tx, number: str, step: Step, actor: Actor) -> str:
         now = self._clock()
         one = invoice_of(tx, number)
-        done = record(tx, one, ledger_of(tx, one.contract), step, actor, now)
+        done = record(tx, one, ledger_of(tx, one.contract, jst_date(now)), step, actor, now)
         failed = step.kind == "invoice.payment_failed"
         return f"failed, {step.data['code']} {step.data['reason']}" if failed else done.state(jst_date(now))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -38,13 +38,15 @@ class Grant:
 @dataclass(frozen=True)
 class Ledger:
     """``applied`` is the data of the application; ``refunded`` what went back by DSC-05; ``stopped_on`` the day of a
-    stop (ANT-01)."""
+    stop (ANT-01). ``on`` is the day on which this is so: a closing invoice that has lapsed by then is void
+    (END-04), and the credit, usage and corrections on it wait again."""
 
     contract: Contract
     customer_number: str
     applied: Mapping[str, Any]
     invoices: tuple[InvoiceRecord, ...]
     grants: tuple[Grant, ...]
+    on: date
     refunded: int = 0
     stopped_on: date | None = None
 
@@ -54,18 +56,23 @@ class Ledger:
         return sum(one.left for one in self.grants)
 
     @property
+    def standing(self) -> tuple[InvoiceRecord, ...]:
+        """The invoices that are not void."""
+        return tuple(one for one in self.invoices if not one.has_lapsed(self.on))
+
+    @property
     def usage_billed(self) -> frozenset[str]:
-        return frozenset(start for one in self.invoices for start in one.usage_of)
+        return frozenset(start for one in self.standing for start in one.usage_of)
 
     def pending(self) -> Iterator[tuple[InvoiceRecord, Correction]]:
         """Corrections that stand on no invoice yet, the oldest first."""
-        done = {act for one in self.invoices for act in one.corrected}
-        found = [(one, each) for one in self.invoices for each in one.corrections if each.act not in done]
+        done = {act for one in self.standing for act in one.corrected}
+        found = [(one, each) for one in self.standing for each in one.corrections if each.act not in done]
         yield from sorted(found, key=lambda pair: pair[1].act)
 
 
-def ledger_of(tx: Tx, name: str) -> Ledger:
-    """NotFound when there is no such contract."""
+def ledger_of(tx: Tx, name: str, on: date) -> Ledger:
+    """As it stands on a day. NotFound when there is no such contract."""
     acts = tx.acts.of_subject(records.PREFIX + name)
     contract = records.fold(acts)
     if contract is None:
@@ -78,7 +85,8 @@ def ledger_of(tx: Tx, name: str) -> Ledger:
         customer_number=customer_number(acts[0]),
         applied=acts[0].data,
         invoices=invoices,
-        grants=tuple(_grants(about, name, invoices, paid_out)),
+        grants=tuple(_grants(about, name, [one for one in invoices if not one.has_lapsed(on)], paid_out)),
+        on=on,
         refunded=_sum(about, name, REFUNDED),
         stopped_on=next((jst_date(act.at) for act in acts if act.kind == "contract.stopped"), None),
     )
@@ -104,7 +112,7 @@ def all_invoices(tx: Tx) -> dict[str, InvoiceRecord]:
     return fold(sorted(about, key=lambda act: act.seq))
 
 
-def _grants(acts: list[Act], name: str, invoices: tuple[InvoiceRecord, ...], paid_out: int) -> Iterator[Grant]:
+def _grants(acts: list[Act], name: str, invoices: Iterable[InvoiceRecord], paid_out: int) -> Iterator[Grant]:
     """The oldest first, which is how they are used; what was paid out is taken off in the same order."""
     used: dict[str, int] = {}
     for invoice in invoices:

@@ -74,7 +74,7 @@ class Invoices:
 
     def ledger(self, contract: str) -> Ledger:
         """All money of a contract. NotFound."""
-        return self._db.read(lambda tx: ledger_of(tx, contract))
+        return self._db.read(lambda tx: ledger_of(tx, contract, self.today()))
 
     def history(self, number: str) -> list[Act]:
         self.get(number)
@@ -193,7 +193,7 @@ class Invoices:
         def work(tx: Tx) -> InvoiceRecord:
             now = self._clock()
             one = invoice_of(tx, number)
-            ledger = ledger_of(tx, one.contract)
+            ledger = ledger_of(tx, one.contract, jst_date(now))
             return record(tx, one, ledger, decide(one, ledger, jst_date(now)), actor, now)
 
         done = self._db.write(work).result()

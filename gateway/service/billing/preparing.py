@@ -86,7 +86,9 @@ class Preparation:
         self._account = account_of(ledger, values, today)
 
     def prepare(self, until: date, next_place: int) -> list[Prepared]:
-        """All invoices dated up to a day that were not issued, in the order of their dates. RuleError, InvoiceError."""
+        """All invoices dated up to a day that were not issued, in the order of their dates; none is prepared ahead for
+        what lies beyond the last day as it is known today (FEE-03, FEE-05). RuleError, InvoiceError."""
+        until = min(until, self._ledger.contract.last_day(self._today, self._values) or until)
         done = {one.key for one in self._ledger.invoices}
         grants = [one for one in self._ledger.grants if one.left]
         left = [Credit(one.accepted_on, one.left) for one in grants]

@@ -44,14 +44,15 @@ class Refunds:
 
     def due(self, name: str) -> dict[str, int]:
         """Rule → JPY that may be returned for a contract now. NotFound."""
-        return self._db.read(lambda tx: self._due(ledger_of(tx, name)))
+        return self._db.read(lambda tx: self._due(ledger_of(tx, name, jst_date(self._clock()))))
 
     def of_contract(self, name: str, actor: Actor, *, rule: str, amount: int, on: date, reason: str) -> Ledger:
         """Money was paid out for a contract. ActRefused FEE-06 for another rule, that rule for more than it gives."""
         _check(rule, OF_CONTRACT, amount, reason)
 
         def work(tx: Tx) -> Ledger:
-            now, ledger = self._clock(), ledger_of(tx, name)
+            now = self._clock()
+            ledger = ledger_of(tx, name, jst_date(now))
             require(on <= jst_date(now), "it lies in the future", "P-6")
             most = self._due(ledger).get(rule, 0)
             require(amount <= most, f"{most} yen may be returned: {OF_CONTRACT[rule]}", rule)
@@ -59,7 +60,7 @@ class Refunds:
             data = {"contract": name, "amount": amount, "on": str(on), "reason": reason}
             tenant = ledger.contract.tenant_id
             tx.acts.append(Act(REFUNDS + name, kind, now, actor.name, str(actor.role), rule, tenant, data=data))
-            return ledger_of(tx, name)
+            return ledger_of(tx, name, jst_date(now))
 
         done = self._db.write(work).result()
         self._changed()
@@ -79,7 +80,7 @@ class Refunds:
                 most = max(0, -one.open) if one.is_held else 0
             require(amount <= most, f"{most} yen may be returned: {OF_INVOICE[rule]}", rule)
             step = Step("invoice.refunded", rule, {"amount": amount, "on": str(on), "reason": reason})
-            return record(tx, one, ledger_of(tx, one.contract), step, actor, now)
+            return record(tx, one, ledger_of(tx, one.contract, today), step, actor, now)
 
         done = self._db.write(work).result()
         self._changed()
@@ -94,7 +95,8 @@ class Refunds:
             found["FEE-10"] = ledger.credit_left
         if contract.discontinued_on is not None:
             paid = [month for one in ledger.invoices if (month := paid_month(one)) is not None]
-            back = discontinuation(contract.discontinued_on, "all", True, None, None, paid, values).refund
+            own_reasons = contract.discontinued_for_convenience
+            back = discontinuation(contract.discontinued_on, "all", own_reasons, None, None, paid, values).refund
             found["DSC-05"] = max(0, back - ledger.refunded)
         return {rule: amount for rule, amount in found.items() if amount}
 

@@ -119,7 +119,9 @@ class Papers:
         def decide(contract: Contract, now: int) -> Decision:
             if contract.route is not Channel.REFERRAL:
                 return _agree_anew(contract, now, self._book, received)
-            status = _started(contract, now, self._book).status(received, contract.offers, contract.applications)
+            terms = _known_terms(contract, now, self._book)
+            _open_for_renewal(contract, now, self._book)
+            status = terms.status(received, contract.offers, contract.applications)
             require(
                 status.state is TermState.ACTIVE,
                 f"received on {received}, outside the term: a later one is a new application",
@@ -195,11 +197,25 @@ class Papers:
         )
 
 
-def _started(contract: Contract, now: int, book: ContractBook) -> ContractTerms:
-    """The terms of a contract that is in force or will be; ActRefused before the start notice and after the end."""
+def _known_terms(contract: Contract, now: int, book: ContractBook) -> ContractTerms:
     terms = contract.terms(book.values(contract, now))
     if terms is None:
         raise ActRefused(f"the contract is {contract.phase}: its start is not known yet", "APP-05")
+    return terms
+
+
+def _open_for_renewal(contract: Contract, now: int, book: ContractBook) -> None:
+    """What counts is the receipt (D-03): an application that came in time may be recorded after the term, unless the
+    contract ended in another way or its data is gone."""
+    state = contract.state(now, book.values(contract, now))
+    other = contract.discontinued_on is not None or contract.is_ending(jst_date(now), book.values(contract, now))
+    lost = state in ("terminated", "stopped") or (state == "ended" and (other or contract.erased))
+    require(not lost, f"the contract is {state}", "END-07")
+
+
+def _started(contract: Contract, now: int, book: ContractBook) -> ContractTerms:
+    """The terms of a contract that is in force or will be; ActRefused before the start notice and after the end."""
+    terms = _known_terms(contract, now, book)
     state = contract.state(now, book.values(contract, now))
     require(state not in ("ended", "terminated", "stopped"), f"the contract is {state}", "END-07")
     return terms
