@@ -1,4 +1,4 @@
-"""``billing close|issue|status|refund|collect|import-results|orders|export``: invoices by the calendar, collected."""
+"""``billing close|issue|status|refund|damages|collect|import-results|orders|export``: invoices by the calendar."""
 
 from __future__ import annotations
 
@@ -104,6 +104,21 @@ def refund(app: Application, contract: str, rule: str, amount: int, reason: str,
     service.refunds.of_contract(contract, actor(app), rule=rule, amount=amount, on=day, reason=reason)
     left = "".join(f", {most:,} JPY more may go back by {name}" for name, most in service.refunds.due(contract).items())
     click.echo(f"contract {contract}: {amount:,} JPY returned by {rule}{left}")
+
+
+@billing.command("damages")
+@click.argument("contract")
+@click.option("--amount", type=int, required=True)
+@click.option("--reason", required=True)
+@click.option("--incident", default="", help="What they are for: refused if its cause is not the provider's (LIA-02).")
+@click.option("--on", type=DAY, metavar="DATE", help="The day on which they were paid; today's unless given.")
+@click.pass_obj
+def damages(app: Application, contract: str, amount: int, reason: str, incident: str, on: date | None) -> None:
+    """Record damages that were paid besides the credits: a month's fee at most, all together (LIA-03)."""
+    service = app.services.billing
+    day = on or service.invoices.today()
+    left = service.damages.pay(contract, actor(app), amount=amount, on=day, reason=reason, incident=incident).left
+    click.echo(f"contract {contract}: {amount:,} JPY of damages by LIA-03, {left:,} JPY left of the cap")
 
 
 def _report(app: Application, results: Iterable[Closed], dry_run: bool, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from gateway.domain.contract.records import Contract, ended_on, opens_at
 from gateway.service.contracts.book import is_own, require
 
 _LISTED = ("contract", "state", "route", "partner", "plan", "start_date", "last_day", "term_last_day")
-_FEES = ("lump_sum", "liability_cap")
+_FEES = ("lump_sum", "liability_cap", "liability_left")
 """What a referral shop does not see (AGT-02)."""
 
 
@@ -156,8 +156,12 @@ def status_data(app: Application, one: Contract) -> dict[str, Any]:
             {"document": kind, "version": version} for kind, version in values.versions.items() if kind in AGREED
         ],
         "agreements": [{"about": about, "days": days or None} for about, days in one.agreements.items()],
-        "liability_cap": one.billed_plan(today).fees.monthly * values.liability_cap_months if plan else None,
+        "liability_cap": None,
+        "liability_left": None,
     }
+    if one.agreed:
+        liability = app.services.billing.damages.standing(one.name)
+        data |= {"liability_cap": liability.cap, "liability_left": liability.left}
     if terms:
         now_in = terms.status(max(today, terms.calendar.start_date), one.offers, one.applications)
         data |= {

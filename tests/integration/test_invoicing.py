@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from gateway.domain import invoice_records
+from gateway.domain.contract.incidents import IncidentKind
+from gateway.domain.contract.liability import Liability
+from gateway.domain.contract.sla import Cause
 from gateway.domain.errors import ActRefused, BackendUnavailable, NotFound
 from gateway.domain.invoice import InvoiceDocument, place_of
 from gateway.domain.invoice_records import InvoiceRecord
 from gateway.service import billing
 from gateway.service.billing import Closed
 from gateway.service.contracts import Actor
+from gateway.service.incidents import Finding
 from gateway.testing.contracts import ANN, CUSTOMER, ISSUER, begin, grant, on, paper
 from gateway.testing.space import Clock, Space, open_space
 
@@ -357,6 +361,52 @@ def test_months_go_back_only_where_the_reasons_are_the_providers_own(space: Spac
         invoices.pay(each.number, ANN, on=date(2027, 6, 11), method="transfer")
     assert space.services.contracts.book.get("acme").state(space.clock.now) == "ended"
     assert space.services.billing.refunds.due("acme") == {}
+
+
+# -- damages ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_damages_together_with_the_credits_are_a_months_fee_at_most(space: Space) -> None:
+    begin(space, "acme", START)
+    on(space, date(2027, 6, 1))
+    damages, today = space.services.billing.damages, date(2027, 6, 1)
+    assert damages.standing("acme") == Liability(30_000)
+    grant(space, "acme", "C1", 12_000)
+    assert damages.standing("acme").left == 18_000
+    with refused("LIA-03"):
+        damages.pay("acme", ANN, amount=18_001, on=today, reason="a broken promise")
+    assert damages.pay("acme", ANN, amount=18_000, on=today, reason="a broken promise").left == 0
+    with refused("LIA-03"):
+        damages.pay("acme", ANN, amount=1, on=today, reason="another")
+    grant(space, "acme", "C2", 30_000)  # a credit has its own cap (CMP-06)
+    assert damages.standing("acme") == Liability(30_000, 42_000, 18_000)
+    assert space.services.billing.ledger("acme").credit_left == 42_000
+    assert space.services.audit.verify()[2] is None
+
+
+def test_the_cap_is_the_fee_of_the_billing_month_so_an_upgrade_raises_it_from_the_next(space: Space) -> None:
+    begin(space, "acme", START)
+    on(space, date(2027, 5, 1))
+    space.services.contracts.papers.request_change(
+        "acme", ANN, paper(space), plan="pro", requested_on=date(2027, 5, 12)
+    )
+    on(space, JUNE - timedelta(days=1))
+    assert space.services.billing.damages.standing("acme").cap == 30_000
+    on(space, JUNE)
+    assert space.services.billing.damages.standing("acme").cap == 220_000
+
+
+def test_no_damages_are_paid_for_what_is_not_the_providers_fault(space: Space) -> None:
+    begin(space, "acme", START)
+    incidents, damages = space.services.incidents, space.services.billing.damages
+    line = incidents.open(ANN, Finding(IncidentKind.OUTAGE, "no gate serves")).id
+    incidents.explain(ANN, line, Cause.CARRIER, 5, "the carrier's report", {"en": "a cut line"})
+    own = incidents.open(ANN, Finding(IncidentKind.DATA_LOSS, "two disks")).id
+    with refused("LIA-02"):
+        damages.pay("acme", ANN, amount=1, on=START, reason="a cut line", incident=line)
+    with pytest.raises(NotFound):
+        damages.pay("acme", ANN, amount=1, on=START, reason="what?", incident="INC-9")
+    assert damages.pay("acme", ANN, amount=1, on=START, reason="two disks", incident=own).left == 29_999
 
 
 # -- payments, corrections --------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from gateway.domain.ids import Ids
 from gateway.service.billing.accounts import BankAccounts
 from gateway.service.billing.closing import Closed, Closing
 from gateway.service.billing.collecting import Collecting
+from gateway.service.billing.damages import Damages
 from gateway.service.billing.ledger import Ledger
 from gateway.service.billing.payments import Invoices
 from gateway.service.billing.refunds import Refunds
@@ -38,6 +39,7 @@ class BillingServices:
     collecting: Collecting
     accounts: BankAccounts
     refunds: Refunds
+    damages: Damages
 
     def ledger(self, contract: str) -> Ledger:
         """All money of a contract. NotFound."""
@@ -62,5 +64,6 @@ def open_billing(
         invoices=Invoices(db, clock, standings.forget),
         collecting=Collecting(db, clock, exporters, standings.forget),
         refunds=Refunds(db, clock, policies.values_of, standings.forget),
+        damages=Damages(db, clock, policies.values_of, standings.forget),
         accounts=BankAccounts(ContractBook(db, ids, clock, policies.values_of, standings.forget)),
     )

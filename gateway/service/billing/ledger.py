@@ -17,7 +17,7 @@ from gateway.service.unit_of_work import Tx
 
 GRANTED = "claim.granted"
 REFUNDS = "billing:"
-CREDIT_PAID_OUT, REFUNDED = "billing.credit_paid_out", "billing.refunded"
+CREDIT_PAID_OUT, REFUNDED, DAMAGES = "billing.credit_paid_out", "billing.refunded", "billing.damages_paid"
 LUMP_SUM_PAID = "contract.lump_sum_paid"
 
 
@@ -37,9 +37,11 @@ class Grant:
 
 @dataclass(frozen=True)
 class Ledger:
-    """``applied`` is the data of the application; ``refunded`` what went back by DSC-05; ``stopped_on`` the day of a
-    stop (ANT-01). ``on`` is the day on which this is so: a closing invoice that has lapsed by then is void
-    (END-04), and the credit, usage and corrections on it wait again."""
+    """``applied`` is the data of the application; ``refunded`` what went back by DSC-05, ``damages`` what was paid by
+    LIA-03; ``stopped_on`` the day of a stop (ANT-01).
+
+    ``on`` is the day on which this is so: a closing invoice that has lapsed by then is void (END-04), and the credit,
+    usage and corrections on it wait again."""
 
     contract: Contract
     customer_number: str
@@ -48,6 +50,7 @@ class Ledger:
     grants: tuple[Grant, ...]
     on: date
     refunded: int = 0
+    damages: int = 0
     stopped_on: date | None = None
 
     @property
@@ -88,6 +91,7 @@ def ledger_of(tx: Tx, name: str, on: date) -> Ledger:
         grants=tuple(_grants(about, name, [one for one in invoices if not one.has_lapsed(on)], paid_out)),
         on=on,
         refunded=_sum(about, name, REFUNDED),
+        damages=_sum(about, name, DAMAGES),
         stopped_on=next((jst_date(act.at) for act in acts if act.kind == "contract.stopped"), None),
     )
 
