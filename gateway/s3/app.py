@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
 from gateway.domain.errors import BadSignature, Forbidden, KuradoError, TenantSuspended
@@ -20,7 +19,7 @@ from gateway.s3.forms import boundary_of, read_form
 from gateway.s3.operations import POST_OBJECT, find
 from gateway.s3.payload import Payload, read_payload
 from gateway.s3.posting import post_object, read_form_claim
-from gateway.s3.request import Account, S3Request, S3Settings
+from gateway.s3.request import Account, S3Request, S3Settings, path_of
 from gateway.s3.sigv4 import ChunkSigner, Unsigned, check_claim, is_signed, parse_query, read_claim
 from gateway.service.accesskeys import Signer
 from gateway.service.refusals import is_refusal
@@ -49,6 +48,8 @@ class S3App:
         except Exception:
             log.exception("request %s failed", exchange.request_id)
             reply = internal_error(exchange)
+        if "Origin" in exchange.headers and account.caller is not None:
+            await self._share(exchange, account.caller, reply)
         reply.headers = {"x-amz-request-id": exchange.request_id, **reply.headers}
         if exchange.body.length == 0 and "Expect" in exchange.headers:
             # awscli takes an answer that came without a 100 for the beginning of the next one too
@@ -63,29 +64,30 @@ class S3App:
             kind = exchange.headers.get("Content-Type") or ""
             if kind.lower().startswith("multipart/form-data"):
                 return await self._post(exchange, account, bucket, boundary_of(kind))
-        query = dict(parse_query(exchange.query))
+        query = dict(parse_query(exchange.query)) if exchange.query else {}
         signed = Unsigned(exchange.method, exchange.raw_path, exchange.query, exchange.headers)
-        claim = read_claim(signed)
+        claim = read_claim(signed, query)
         check_claim(claim, signed, self._services.clock(), self._settings.region)
-        signer = await self._signer(claim.key_id)
+        signer = self._services.accesskeys.cached(claim.key_id) or await self._signer(claim.key_id)
         if not is_signed(claim, signed, signer.secret):
             raise BadSignature(_MISMATCH)
-        account.caller = caller_of(signer, exchange, exchange.method)
-        payload = read_payload(exchange.body, exchange.headers, claim.payload, ChunkSigner(claim, signer.secret))
+        account.path = path_of(bucket, key)
+        verb = exchange.method
+        try:
+            chunks = ChunkSigner(claim, signer.secret)
+            payload = read_payload(exchange.body, exchange.headers, claim.payload, chunks)
+            operation = find(exchange.method, bucket, key, query, "x-amz-copy-source" in exchange.headers)
+            verb = operation.name
+        finally:
+            account.caller = caller_of(signer, exchange, verb)
         request = self._request(exchange, account.caller, bucket, key, query, payload)
-        account.path = request.path
-        operation = find(exchange.method, bucket, key, query, "x-amz-copy-source" in exchange.headers)
-        request = await self._admit(request, account, operation.name, operation.traffic, writes=operation.writes)
-        reply = await operation.handler(request)
-        return await self._shared(request, reply) if "Origin" in exchange.headers and bucket else reply
+        await self._admit(request, account, operation.traffic, writes=operation.writes)
+        return await operation.handler(request)
 
     def _request(
         self, exchange: Exchange, caller: Caller, bucket: str, key: str, query: Mapping[str, str], payload: Payload
     ) -> S3Request:
-        async def note(path: Path, error: KuradoError) -> None:
-            await self._record(caller, path, error)
-
-        return S3Request(exchange, caller, bucket, key, query, payload, self._services, self._settings, note)
+        return S3Request(exchange, caller, bucket, key, query, payload, self._services, self._settings, self._record)
 
     async def _post(self, exchange: Exchange, account: Account, bucket: str, boundary: bytes) -> Reply:
         """An upload by a form, which carries its signature among its fields."""
@@ -97,11 +99,11 @@ class S3App:
         key = form.fields.get("key", "").replace("${filename}", form.filename)
         if not key:
             raise invalid("Bucket POST must contain a field named 'key'", "key")
-        account.caller = caller_of(signer, exchange, exchange.method)
+        account.caller = caller_of(signer, exchange, POST_OBJECT)
+        account.path = path_of(bucket, key)
         request = self._request(exchange, account.caller, bucket, key, {}, Payload(form.file))
-        account.path = request.path
-        request = await self._admit(request, account, POST_OBJECT, "write", writes=True)
-        return await self._shared(request, await post_object(request, form))
+        await self._admit(request, account, "write", writes=True)
+        return await post_object(request, form)
 
     # -- pages --------------------------------------------------------------------------------------------------------
 
@@ -117,50 +119,51 @@ class S3App:
         )
         return cors.preflight(exchange, found)
 
-    async def _shared(self, request: S3Request, reply: Reply) -> Reply:
-        """The answer with what lets the page that asked read it."""
+    async def _share(self, exchange: Exchange, caller: Caller, reply: Reply) -> None:
+        """Adds what lets the page that asked read the answer, be it a success or an error."""
+        bucket, _ = self._names(exchange)
+        if not bucket or exchange.method == "OPTIONS":
+            return
         with contextlib.suppress(KuradoError):
-            bucket = await request.read(lambda: request.services.buckets.get(request.caller, request.bucket))
-            reply.headers = {**reply.headers, **cors.answer_headers(request.exchange, bucket)}
-        return reply
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._settings.work, lambda: self._services.buckets.get(caller, bucket)
+            )
+            reply.headers = {**reply.headers, **cors.answer_headers(exchange, found)}
 
     def _names(self, exchange: Exchange) -> tuple[str, str]:
         """Bucket and key of a request, from its host or its path, decoded. Raises S3Fault InvalidURI."""
-        try:
-            raw = unquote_to_bytes(exchange.raw_path).decode()
-        except UnicodeDecodeError:
-            raise S3Fault(400, "InvalidURI", "Couldn't parse the specified URI.") from None
-        host = exchange.host.rpartition(":")[0] if exchange.host.rpartition(":")[2].isdigit() else exchange.host
+        raw = exchange.raw_path
+        if "%" in raw or not raw.isascii():
+            try:
+                raw = unquote_to_bytes(raw).decode()
+            except UnicodeDecodeError:
+                raise S3Fault(400, "InvalidURI", "Couldn't parse the specified URI.") from None
         domain = self._settings.domain
-        if domain and host.endswith("." + domain):
-            return host.removesuffix("." + domain), raw.removeprefix("/")
+        if domain:
+            host = exchange.host.rpartition(":")[0] if exchange.host.rpartition(":")[2].isdigit() else exchange.host
+            if host.endswith("." + domain):
+                return host.removesuffix("." + domain), raw.removeprefix("/")
         bucket, _, key = raw.removeprefix("/").partition("/")
         return bucket, key
 
     async def _signer(self, key_id: str) -> Signer:
-        """Who may sign with a key. Raises Unauthenticated."""
+        """Who may sign with a key, by a look at the database. Raises Unauthenticated."""
         keys = self._services.accesskeys
-        signer = keys.cached(key_id)
-        if signer is not None:
-            return signer
         return await asyncio.get_running_loop().run_in_executor(self._settings.work, keys.signer, key_id)
 
-    async def _admit(self, request: S3Request, account: Account, name: str, traffic: str, *, writes: bool) -> S3Request:
-        """The request under the name of its operation. ``check_request`` comes before anything else (DESIGN section
-        6)."""
+    async def _admit(self, request: S3Request, account: Account, traffic: str, *, writes: bool) -> None:
+        """``check_request`` comes before anything else (DESIGN section 6). Raises what the request is refused with."""
         account.request_class = traffic
-        caller = account.caller = replace(request.caller, verb=name)
-        request = self._request(request.exchange, caller, request.bucket, request.key, request.query, request.payload)
-        if caller.tenant.state is not TenantState.ACTIVE:
+        tenant = request.caller.tenant
+        if tenant.state is not TenantState.ACTIVE:
             raise TenantSuspended("access is not possible")
-        if request.header("x-amz-expected-bucket-owner") not in (None, caller.tenant.name):
+        if request.header("x-amz-expected-bucket-owner") not in (None, tenant.name):
             raise Forbidden("the bucket belongs to somebody else than x-amz-expected-bucket-owner says")
         host = self._services.host
         if host.implements("check_request"):
-            asked = Request(caller, request.path, writes=writes)
+            asked = Request(request.caller, account.path, writes=writes)
             ask = request.read if host.answers_at_once("check_request") else request.in_thread
             await ask(lambda: host.check("check_request", request=asked))
-        return request
 
     async def _refuse(self, exchange: Exchange, caller: Caller | None, path: Path, error: KuradoError) -> Reply:
         """The one funnel of errors: records what was refused by rule (invariant I6), then answers."""

@@ -152,7 +152,8 @@ async def get_object(request: S3Request) -> Reply:
         check_read(request.exchange.headers, node)
     except NotModified:
         return Reply(304, {name: headers[name] for name in ("ETag", "Last-Modified")})
-    headers.update(_overrides(request.query))
+    if request.query:
+        headers.update(_overrides(request.query))
     if node.version is None:
         return Reply(200, headers)
     content = await _content(request, node)
@@ -175,7 +176,7 @@ def asked_key(request: S3Request) -> Key:
     version_id = request.query.get("versionId")
     if version_id == "":
         raise invalid("Version id cannot be the empty string", "versionId")
-    return replace(request.object, version_id=version_id)
+    return request.object if version_id is None else replace(request.object, version_id=version_id)
 
 
 def headers_of(node: Node) -> dict[str, str]:

@@ -117,7 +117,7 @@ POST_OBJECT = "PostObject"
 def find(request_method: str, bucket: str, key: str, query: Mapping[str, str], is_copy: bool) -> Operation:
     """The operation of a request. Raises S3Fault NotImplemented or MethodNotAllowed."""
     about = About.OBJECT if key else About.BUCKET if bucket else About.SERVICE
-    sub = next((name for name in _SUBRESOURCES[about] if name in query), "")
+    sub = next((name for name in _SUBRESOURCES[about] if name in query), "") if query else ""
     if is_copy and about is About.OBJECT and request_method == "PUT":
         sub = f"{sub}-copy" if sub else "copy"
     operation = TABLE.get((about, request_method, sub))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from gateway.domain.errors import InvalidName, KuradoError
@@ -47,7 +48,7 @@ class Account(Protocol):
     request_class: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class S3Request:
     """``bucket`` and ``key`` are decoded, "" where the request names none; ``query`` holds the last value of a name."""
 
@@ -59,8 +60,11 @@ class S3Request:
     payload: Payload
     services: Services
     settings: S3Settings
-    note: Callable[[Path, KuradoError], Awaitable[None]]
-    """Records what was refused by rule within a request that goes on (invariant I6)."""
+    record: Callable[[Caller, Path, KuradoError], Awaitable[None]]
+
+    async def note(self, path: Path, error: KuradoError) -> None:
+        """Records what was refused by rule within a request that goes on (invariant I6)."""
+        await self.record(self.caller, path, error)
 
     def header(self, name: str) -> str | None:
         return self.exchange.headers.get(name)
@@ -72,10 +76,8 @@ class S3Request:
 
     @property
     def path(self) -> Path:
-        """For records and hooks; as good as it can be told for a key that cannot live in the tree."""
-        if not self.bucket:
-            return ()
-        return (self.bucket, *(part for part in self.key.split("/") if part))
+        """For records and hooks."""
+        return path_of(self.bucket, self.key)
 
     def number(self, name: str, default: int, high: int) -> int:
         """A parameter that is a number from 0; more than ``high`` is ``high``. Raises InvalidArgument."""
@@ -95,6 +97,12 @@ class S3Request:
         return work() if self.services.db.is_local else await self.in_thread(work)
 
 
+def path_of(bucket: str, key: str) -> Path:
+    """The path of a key; as good as it can be told for one that cannot live in the tree."""
+    return (bucket, *[part for part in key.split("/") if part]) if bucket else ()
+
+
+@lru_cache(maxsize=4096)
 def parse_key(bucket: str, key: str) -> Key:
     """Where a key leads. Keys are kept byte for byte or refused with the reason, never changed (CLIENTS 37)."""
     if len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES:

@@ -27,6 +27,7 @@ _SERVICE = "s3"
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 _PART = re.compile(r"\s*([A-Za-z]+)\s*=\s*([^,\s]*)\s*")
 _UNRESERVED = "-_.~"
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*", re.ASCII)
 
 Query = Sequence[tuple[str, str]]
 """Names and values, decoded; bytes that are no UTF-8 as surrogates."""
@@ -81,9 +82,10 @@ def _decoded(text: str) -> str:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_claim(request: Unsigned) -> Claim:
-    """The claim of a request, from its Authorization header or its query. Raises S3Fault: AccessDenied without any."""
-    query = dict(parse_query(request.query))
+def read_claim(request: Unsigned, query: Mapping[str, str] | None = None) -> Claim:
+    """The claim of a request, from its Authorization header or its query (``query`` where it is decoded already).
+    Raises S3Fault: AccessDenied without any."""
+    query = dict(parse_query(request.query)) if query is None else query
     values = request.headers.getall("Authorization", [])
     if "X-Amz-Algorithm" in query or "X-Amz-Signature" in query:
         if values:
@@ -110,21 +112,51 @@ def _query_fault(message: str) -> S3Fault:
 
 
 def _from_header(request: Unsigned, values: list[str]) -> Claim:
-    scheme, _, rest = values[0].strip().partition(" ")
-    if len(values) > 1 or scheme != ALGORITHM:
+    if len(values) > 1:
         raise _unsupported()
-    parts = {match[1]: match[2] for one in rest.split(",") if (match := _PART.fullmatch(one))}
-    if not {"Credential", "SignedHeaders", "Signature"} <= parts.keys():
-        raise _malformed("Credential, SignedHeaders and Signature are needed.")
-    key_id, day, region, service = _credential(parts["Credential"], _malformed)
+    # all but the signature is the same from request to request of a client: it is read once
+    head, name, signature = values[0].rpartition("Signature=")
+    if not name or not signature.isalnum():
+        head, signature = values[0], ""
+    grant = _known_grant(head) if len(head) <= _MAX_KNOWN else _read_grant(head)
+    key_id, day, region, service = grant.credential
+    signature = signature or grant.signature
+    if not signature:
+        raise _malformed(_NEEDED)
     payload = request.headers.get("x-amz-content-sha256")
     if payload is None:
         raise S3Fault(400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
     stamp, at = _stamp_of(request.headers)
     if not stamp.startswith(day):
         raise _malformed(f'Invalid credential date "{day}". This date is not the same as X-Amz-Date.')
+    return Claim(key_id, day, region, service, grant.signed_headers, signature, stamp, at, payload)
+
+
+_MAX_KNOWN = 1024  # bytes of a header that are remembered: what clients make up must not fill the memory
+_NEEDED = "Credential, SignedHeaders and Signature are needed."
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """An Authorization header; ``signature`` is "" where it is elsewhere or missing."""
+
+    credential: tuple[str, str, str, str]
+    signed_headers: tuple[str, ...]
+    signature: str
+
+
+def _read_grant(text: str) -> _Grant:
+    scheme, _, rest = text.strip().partition(" ")
+    if scheme != ALGORITHM:
+        raise _unsupported()
+    parts = {match[1]: match[2] for one in rest.split(",") if (match := _PART.fullmatch(one))}
+    if not {"Credential", "SignedHeaders"} <= parts.keys():
+        raise _malformed(_NEEDED)
     signed = tuple(name.lower() for name in parts["SignedHeaders"].split(";") if name)
-    return Claim(key_id, day, region, service, signed, parts["Signature"], stamp, at, payload)
+    return _Grant(_credential(parts["Credential"], _malformed), signed, parts.get("Signature", ""))
+
+
+_known_grant = lru_cache(maxsize=1024)(_read_grant)
 
 
 def _from_query(request: Unsigned, query: Mapping[str, str]) -> Claim:
@@ -166,7 +198,12 @@ def _stamp_of(headers: Headers) -> tuple[str, int]:
 
 
 def _parse_stamp(text: str) -> int | None:
-    match = _STAMP.fullmatch(text)
+    return _time_of(text) if len(text) == 16 else None
+
+
+@lru_cache(maxsize=1024)
+def _time_of(stamp: str) -> int | None:
+    match = _STAMP.fullmatch(stamp)
     if match is None:
         return None
     try:
@@ -202,8 +239,8 @@ def check_claim(claim: Claim, request: Unsigned, now: int, region: str) -> None:
 
 
 def _check_headers_signed(claim: Claim, headers: Headers) -> None:
-    signed = frozenset(claim.signed_headers)
-    present = {name.lower() for name in headers.keys()}  # noqa: SIM118 a name may stand there twice
+    signed = claim.signed_headers
+    present = [name.lower() for name in headers.keys()]  # noqa: SIM118 a name may stand there twice
     unsigned = {name for name in present if name.startswith("x-amz-") and name not in signed}
     if claim.expires is not None:
         unsigned.discard("x-amz-content-sha256")  # it is in the canonical request as the payload's hash
@@ -230,14 +267,20 @@ def is_signed(claim: Claim, request: Unsigned, secret: str) -> bool:
 
 
 def canonical_request(claim: Claim, request: Unsigned) -> bytes:
-    path = quote(unquote_to_bytes(request.path), safe="/" + _UNRESERVED)
-    pairs = [(_quoted(name), _quoted(value)) for name, value in parse_query(request.query)]
+    path = request.path
+    if not _PLAIN_PATH.fullmatch(path):
+        path = quote(unquote_to_bytes(path), safe="/" + _UNRESERVED)
+    query = _canonical_query(claim, request.query) if request.query else ""
+    headers = "".join([f"{name}:{_value(request.headers, name)}\n" for name in claim.signed_headers])
+    text = f"{request.method}\n{path}\n{query}\n{headers}\n{';'.join(claim.signed_headers)}\n{claim.payload}"
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _canonical_query(claim: Claim, query: str) -> str:
+    pairs = [(_quoted(name), _quoted(value)) for name, value in parse_query(query)]
     if claim.expires is not None:
         pairs = [one for one in pairs if one[0] != "X-Amz-Signature"]
-    query = "&".join(f"{name}={value}" for name, value in sorted(pairs))
-    headers = "".join(f"{name}:{_value(request.headers, name)}\n" for name in claim.signed_headers)
-    lines = (request.method, path, query, headers, ";".join(claim.signed_headers), claim.payload)
-    return "\n".join(lines).encode("utf-8", "surrogateescape")
+    return "&".join([f"{name}={value}" for name, value in sorted(pairs)])
 
 
 def _quoted(text: str) -> str:
@@ -245,7 +288,7 @@ def _quoted(text: str) -> str:
 
 
 def _value(headers: Headers, name: str) -> str:
-    return ",".join(" ".join(value.split()) for value in headers.getall(name, []))
+    return ",".join([" ".join(value.split()) for value in headers.getall(name, [])])
 
 
 @lru_cache(maxsize=1024)
@@ -258,7 +301,7 @@ def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
 
 
 def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.new(key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+    return hmac.digest(key, text.encode("utf-8", "surrogateescape"), "sha256")
 
 
 def _sha256(data: bytes) -> str:
@@ -274,19 +317,22 @@ class ChunkSigner:
     """The chain of signatures of a body that is sent in signed chunks: each covers the one before it."""
 
     def __init__(self, claim: Claim, secret: str) -> None:
-        self._key = signing_key(secret, claim.day, claim.region, claim.service)
-        self._head = f"{claim.stamp}\n{claim.scope}"
+        self._claim = claim
+        self._secret = secret
         self._previous = claim.signature
 
     def check_chunk(self, signature: str, sha256: str) -> bool:
         """Whether the next chunk, of that hash, has that signature."""
-        return self._next(f"{ALGORITHM}-PAYLOAD\n{self._head}\n{self._previous}\n{_EMPTY}\n{sha256}", signature)
+        return self._next("PAYLOAD", f"{_EMPTY}\n{sha256}", signature)
 
     def check_trailer(self, signature: str, trailer: bytes) -> bool:
         """Whether the trailing fields, each a line of ``name:value``, have that signature."""
-        return self._next(f"{ALGORITHM}-TRAILER\n{self._head}\n{self._previous}\n{_sha256(trailer)}", signature)
+        return self._next("TRAILER", _sha256(trailer), signature)
 
-    def _next(self, text: str, signature: str) -> bool:
-        wanted = _hmac(self._key, text).hex()
+    def _next(self, kind: str, what: str, signature: str) -> bool:
+        claim = self._claim
+        key = signing_key(self._secret, claim.day, claim.region, claim.service)
+        text = f"{ALGORITHM}-{kind}\n{claim.stamp}\n{claim.scope}\n{self._previous}\n{what}"
+        wanted = _hmac(key, text).hex()
         self._previous = wanted
         return hmac.compare_digest(wanted.encode(), signature.encode("utf-8", "surrogateescape"))

@@ -14,6 +14,7 @@ from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service.guards import Target, check_locks, require_writer
 from gateway.service.keywalk import Page, list_keys
+from gateway.service.lookups import Lookups
 from gateway.service.placing import find_bucket
 from gateway.service.results import Found
 from gateway.service.settling import Settling
@@ -32,9 +33,12 @@ class Buckets:
         self._settling = settling
         self._ids = ids
         self._trees = trees
+        self._lookups: Lookups[Node] = Lookups(db.mark)
 
     def get(self, caller: Caller, name: str) -> Node:
-        return self._db.read(lambda tx: find_bucket(tx, caller, name))
+        return self._lookups.find(
+            caller.tenant.root_id, name, lambda: self._db.read(lambda tx: find_bucket(tx, caller, name))
+        )
 
     def page(self, caller: Caller, after: str, limit: int) -> tuple[list[Node], bool]:
         """Up to ``limit`` buckets by name, those after ``after`` only, and whether there are more. Files at the root of

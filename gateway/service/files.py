@@ -61,7 +61,7 @@ class Files:
         self._trees = trees
         self._damages = damages
         self._refused = RefusedData()
-        self._lookups = Lookups(db.mark)
+        self._lookups: Lookups[Found] = Lookups(db.mark)
 
     # -- look ---------------------------------------------------------------------------------------------------------
 

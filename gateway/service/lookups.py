@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from gateway.domain.names import Path
-from gateway.service.results import Found
-
+T = TypeVar("T")
 MAX_KNOWN = 4096
 """Paths that are remembered at most; a chain of nodes takes a kilobyte or two."""
 
-Key = tuple[int, Path]
-"""The root of a space and a path in it."""
+Key = tuple[int, Hashable]
+"""The root of a space and a path or key in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Generic[T]):
     mark: int
-    found: dict[Key, Found] = field(default_factory=dict)
+    found: dict[Key, T] = field(default_factory=dict)
 
 
-class Lookups:
+class Lookups(Generic[T]):
     """Answers of the database as of one ``mark`` (:meth:`Database.mark`): with the next commit, of whatever space or
     process, all are forgotten. So an answer is never older than the question. Safe to use from any thread."""
 
     def __init__(self, mark: Callable[[], int | None]) -> None:
         self._mark = mark
-        self._known = _Known(-1)
+        self._known: _Known[T] = _Known(-1)
 
-    def find(self, root_id: int, path: Path, ask: Callable[[], Found]) -> Found:
+    def find(self, root_id: int, path: Hashable, ask: Callable[[], T]) -> T:
         """What the path leads to; ``ask`` reads it where it is not known."""
         mark = self._mark()
         if mark is None:

@@ -22,6 +22,7 @@ from gateway.pluginhost import PluginHost
 from gateway.service.guards import Target, check_conditions, check_locks, require_writer
 from gateway.service.history import History, Place
 from gateway.service.keptfind import Key, Seen, look
+from gateway.service.lookups import Lookups
 from gateway.service.placing import BY_KEY, find_key, make_parents
 from gateway.service.refused import RefusedData
 from gateway.service.results import Deleted, Found, Placed
@@ -47,6 +48,7 @@ class Objects:
         self._ids = ids
         self._trees = trees
         self._refused = RefusedData()
+        self._lookups: Lookups[Seen] = Lookups(db.mark)
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -63,7 +65,7 @@ class Objects:
                 self._refused.check(tx, caller.tenant, key.path)
             return seen
 
-        return self._db.read(work)
+        return self._lookups.find(caller.tenant.root_id, key, lambda: self._db.read(work))
 
     # -- change -------------------------------------------------------------------------------------------------------
 

@@ -164,3 +164,12 @@ def test_a_form_without_a_file_or_a_signer_is_refused(s3: S3Access, bucket: str)
     broken = {**form["fields"], "policy": base64.b64encode(json.dumps([]).encode()).decode()}
     files = {"file": ("x", io.BytesIO(b"x"))}
     assert requests.post(form["url"], data=broken, files=files, timeout=30).status_code == 403
+
+
+def test_a_page_may_read_why_it_was_refused(s3: S3Access, bucket: str) -> None:
+    s3.client.put_bucket_cors(Bucket=bucket, CORSConfiguration=RULES)
+    url = s3.client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "nothing"})
+    refused = requests.get(url, headers={"Origin": PAGE}, timeout=30)
+    assert (refused.status_code, refused.headers.get("Access-Control-Allow-Origin")) == (404, PAGE)
+    other = requests.get(url, headers={"Origin": "https://example.org"}, timeout=30)
+    assert (other.status_code, "Access-Control-Allow-Origin" in other.headers) == (404, False)
