@@ -26,7 +26,7 @@ from gateway.service.results import Found
 from gateway.wire.markup import MAX_BODY, parse
 
 PAGE = 1000
-FIRST = 100
+FIRST = 128
 """Members of the first page: a collection with fewer is answered in the event loop, well under a millisecond."""
 MAX_NAMES = 256
 """Each is answered for each member: a small question may not have an endless answer."""

@@ -68,6 +68,8 @@ def id_of(version: Version) -> str:
 
 def stamped(version: Version, versioning: Versioning) -> Version:
     """A version as it is written into a bucket."""
+    if not version.facts and versioning is not Versioning.ENABLED:
+        return version
     facts = {name: value for name, value in version.facts.items() if name != FACT}
     if versioning is Versioning.ENABLED:
         facts[FACT] = public_id(version.id)

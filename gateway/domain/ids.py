@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00Z: 42 bits of milliseconds last until 2159
 _RANDOM_BITS = 21
+_RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 
 
 class Ids:
@@ -19,10 +21,16 @@ class Ids:
     def new(self, now: int) -> int:
         """A number never given before by this process; ``now`` in ms. Two processes collide once in 2**21 tries of
         the same millisecond, and then the primary key refuses the second."""
-        wanted = (max(0, now - _EPOCH_MS) << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
+        return self.block(now, 1).start
+
+    def block(self, now: int, count: int) -> range:
+        """So many numbers at once, one after the other, for things that come into being together."""
+        dice = int.from_bytes(os.urandom(4))
+        wanted = (max(0, now - _EPOCH_MS) << _RANDOM_BITS) | (dice & _RANDOM_MASK)
         with self._lock:
-            self._last = max(self._last + 1 + secrets.randbelow(16), wanted)
-            return self._last
+            first = max(self._last + 1 + (dice >> _RANDOM_BITS & 15), wanted)
+            self._last = first + count - 1
+        return range(first, first + count)
 
 
 def new_boot_id() -> str:

@@ -373,7 +373,7 @@ class Files:
     def _copy_over(self, tx: Tx, caller: Caller, node: Node, target: Found, now: int, limits: Limits) -> Placed:
         """A file onto a file: new content and properties for the node that is there, which keeps its locks."""
         assert target.node and node.version
-        version, name = self._trees.copy_version(node.version, now), target.node.name
+        version, name = self._trees.copy_version(node.version, self._ids.new(now), now), target.node.name
         return write_version(tx, self._settling, self._ids, caller, target, name, version, now, limits, node.props)
 
     def _copy_tree(

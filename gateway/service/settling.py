@@ -64,6 +64,5 @@ class Settling:
 
     def release(self, tx: Tx, event: Event, blob_ids: Iterable[str]) -> None:
         """Leaves blobs that lost a reference to the sweeper, which looks again before it deletes."""
-        for blob_id in set(blob_ids):
-            if blob_id and not tx.nodes.referenced(blob_id):
-                tx.blobs.release(Released(blob_id, event.tenant_id, event.seq, event.at))
+        lost = tx.nodes.unreferenced(sorted({blob_id for blob_id in blob_ids if blob_id}))
+        tx.blobs.release_all([Released(blob_id, event.tenant_id, event.seq, event.at) for blob_id in lost])

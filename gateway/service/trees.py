@@ -7,15 +7,14 @@ holds the writer for long and nobody ever sees half of it; usage moves with the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 from gateway.domain.errors import Held, KuradoError, Unavailable
 from gateway.domain.events import NODE_DELETED, TREE_COPIED, TREE_ERASED, node_to_json
 from gateway.domain.history import Versioning, stamped
 from gateway.domain.ids import Ids
 from gateway.domain.names import sort_key
-from gateway.domain.node import Node, Version, VersionState, webdav_etag
+from gateway.domain.node import Node, Version, VersionState, renumbered, webdav_etag
 from gateway.domain.tenant import Caller, Limits, Role, Tenant, User
 from gateway.service.settling import Settling
 from gateway.service.unit_of_work import Database, Tx
@@ -82,37 +81,31 @@ class Trees:
 
     # -- copy ---------------------------------------------------------------------------------------------------------
 
-    def copies(self, nodes: Iterable[Node], parent_id: int | None, name: str, now: int) -> list[Node]:
+    def copies(self, nodes: Sequence[Node], parent_id: int | None, name: str, now: int) -> list[Node]:
         """Fresh nodes for a subtree (parents first) that share its blobs; the first becomes ``name`` in
         ``parent_id``. Raises Held for content without a verdict."""
-        numbers: dict[int, int] = {}
-        return [
-            self._copy(node, numbers, now, parent_id if not numbers else None, name if not numbers else node.name)
-            for node in nodes
-        ]
+        numbers = iter(self._ids.block(now, 2 * len(nodes)))
+        top = self._copy(nodes[0], numbers, parent_id, name, now)
+        copied, placed = [top], {nodes[0].id: top.id}
+        for node in nodes[1:]:
+            assert node.parent_id is not None
+            copy = self._copy(node, numbers, placed[node.parent_id], node.name, now)
+            copied.append(copy)
+            if node.is_collection:
+                placed[node.id] = copy.id
+        return copied
 
-    def _copy(self, node: Node, numbers: dict[int, int], now: int, parent_id: int | None, name: str) -> Node:
-        first = not numbers
-        numbers[node.id] = self._ids.new(now)
-        parent = parent_id if first else numbers[node.parent_id]  # type: ignore[index]
-        return replace(
-            node,
-            id=numbers[node.id],
-            parent_id=parent,
-            name=name,
-            created_at=now,
-            modified_at=now,
-            version=self.copy_version(node.version, now) if node.version else None,
-            previous_id=None,
+    def _copy(self, node: Node, numbers: Iterator[int], parent_id: int | None, name: str, now: int) -> Node:
+        version = self.copy_version(node.version, next(numbers), now) if node.version else None
+        return Node(
+            next(numbers), node.tenant_id, parent_id, node.kind, name, now, now, node.explicit, node.props, version
         )
 
-    def copy_version(self, version: Version, now: int) -> Version:
+    def copy_version(self, version: Version, version_id: int, now: int) -> Version:
         """A new version of the same bytes: an ETag of its own, the modification time kept."""
         if version.state is VersionState.HELD:
             raise Held("content that waits for a verdict cannot be copied")
-        version_id = self._ids.new(now)
-        copied = replace(version, id=version_id, etag=webdav_etag(version_id), created_at=now)
-        return stamped(copied, Versioning.OFF)
+        return stamped(renumbered(version, version_id, webdav_etag(version_id), now), Versioning.OFF)
 
     def copy_hidden(self, caller: Caller, source: Node, name: str, limits: Limits) -> Node:
         """Copies a large tree in batches to an invisible place; returns its root, to be attached by ``place``.
@@ -145,8 +138,9 @@ class Trees:
             after: bytes | None = None
             while page := self._children(from_id, after):
                 after = sort_key(page[-1].name, collection=page[-1].is_collection)
+                numbers = iter(self._ids.block(now, 2 * len(page)))
                 for child in page:
-                    copy = self.copies([child], to_id, child.name, now)[0]
+                    copy = self._copy(child, numbers, to_id, child.name, now)
                     batch.append(copy)
                     if child.is_collection:
                         waiting.append((child.id, copy.id))

@@ -168,6 +168,9 @@ class NodeRepository(Protocol):
     def referenced(self, blob_id: str) -> bool:
         """Whether anything uses the blob: a version (current or kept), a pending part, a composed blob."""
 
+    def unreferenced(self, blob_ids: Sequence[str]) -> list[str]:
+        """Those of the blobs that nothing uses; one statement."""
+
     def digests(self, blob_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Of those blobs that a version names: size and SHA-256 ("" where it is not known)."""
 
@@ -230,6 +233,7 @@ class EventRepository(Protocol):
 
 class BlobRepository(Protocol):
     def release(self, released: Released) -> None: ...
+    def release_all(self, released: Sequence[Released]) -> None: ...
     def released(self, limit: int) -> list[Released]: ...
     def passed(self, subscribers: Sequence[str], before: int, limit: int) -> list[Released]:
         """Those that were released until ``before`` and whose event all these subscribers have passed, oldest first."""

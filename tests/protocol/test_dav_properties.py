@@ -198,7 +198,7 @@ def test_a_large_collection_takes_one_listing_query_a_page_and_none_a_member(
         monkeypatch.setattr(files, name, counted)
     hrefs = dav.propfind("/f/", "1").hrefs()
     assert len(set(hrefs)) == 2501
-    assert sorted(calls) == ["listing"] * 4 + ["locks_for_listing", "lookup"]  # 100 members first, then a thousand each
+    assert sorted(calls) == ["listing"] * 4 + ["locks_for_listing", "lookup"]  # 128 members first, then a thousand each
 
 
 def test_a_name_with_markup_is_escaped_in_listings(dav: DavClient) -> None:

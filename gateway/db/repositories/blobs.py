@@ -14,18 +14,23 @@ SELECT r.blob_id, r.tenant_id, r.after_seq, r.at FROM released_blobs r WHERE r.a
     WHERE c.subscriber {0} AND c.tenant_id = r.tenant_id AND c.seq >= r.after_seq) = ?
 ORDER BY r.at LIMIT ?"""
 
+# A blob may be referenced again by a copy and released once more: the later event is the one to wait for.
+_RELEASE = """
+INSERT INTO released_blobs (blob_id, tenant_id, after_seq, at) VALUES (?, ?, ?, ?)
+ON CONFLICT (blob_id) DO UPDATE SET tenant_id = excluded.tenant_id, after_seq = excluded.after_seq, at = excluded.at"""
+
 
 class Blobs:
     def __init__(self, session: Session) -> None:
         self._s = session
 
     def release(self, released: Released) -> None:
-        # A blob may be referenced again by a copy and released once more: the later event is the one to wait for.
-        self._s.run(
-            "INSERT INTO released_blobs (blob_id, tenant_id, after_seq, at) VALUES (?, ?, ?, ?) ON CONFLICT (blob_id) "
-            "DO UPDATE SET tenant_id = excluded.tenant_id, after_seq = excluded.after_seq, at = excluded.at",
-            released.blob_id, released.tenant_id, released.after_seq, released.at,
-        )  # fmt: skip
+        self.release_all([released])
+
+    def release_all(self, released: Sequence[Released]) -> None:
+        rows = [(one.blob_id, one.tenant_id, one.after_seq, one.at) for one in released]
+        if rows:
+            self._s.run_many(_RELEASE, rows)
 
     def released(self, limit: int) -> list[Released]:
         sql = "SELECT blob_id, tenant_id, after_seq, at FROM released_blobs ORDER BY at LIMIT ?"

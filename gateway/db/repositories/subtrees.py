@@ -77,6 +77,16 @@ SELECT 1 FROM versions WHERE blob_id = ? UNION ALL SELECT 1 FROM segments WHERE 
 UNION ALL SELECT 1 FROM multipart_parts WHERE blob_id = ? UNION ALL SELECT 1 FROM kept_versions WHERE blob_id = ?
 LIMIT 1"""
 
+_UNUSED = """
+SELECT b.value FROM {0} WHERE NOT EXISTS (SELECT 1 FROM versions WHERE blob_id = b.value)
+AND NOT EXISTS (SELECT 1 FROM segments WHERE blob_id = b.value)
+AND NOT EXISTS (SELECT 1 FROM multipart_parts WHERE blob_id = b.value)
+AND NOT EXISTS (SELECT 1 FROM kept_versions WHERE blob_id = b.value)"""
+_UNREFERENCED = {
+    "sqlite": _UNUSED.format("json_each(?) b"),
+    "postgresql": _UNUSED.format("unnest(?::text[]) AS b(value)"),
+}
+
 _DIGESTS = """
 SELECT blob_id, size, sha256 FROM versions WHERE blob_id {0}
 UNION ALL SELECT blob_id, size, sha256 FROM kept_versions WHERE blob_id {0}
@@ -132,6 +142,11 @@ class Subtrees:
 
     def referenced(self, blob_id: str) -> bool:
         return self._s.row(_REFERENCED, blob_id, blob_id, blob_id, blob_id) is not None
+
+    def unreferenced(self, blob_ids: Sequence[str]) -> list[str]:
+        if not blob_ids:
+            return []
+        return [row[0] for row in self._s.rows(self._s.pick(_UNREFERENCED), self._s.array(blob_ids))]
 
     def digests(self, blob_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         ids = self._s.array(blob_ids)
