@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gateway.domain.errors import BackendUnavailable
 
-WAIT = 12.0
+WAIT = 8.0
 """Seconds after which a holder that does not let go (a stopped process) is trouble worth a 503."""
 
 
@@ -30,9 +30,10 @@ class FileLock:
         self._lock = _Flock(path.with_name(path.name + ".lock"))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Holds the lock for the block. BackendUnavailable when it cannot be had in time."""
-        deadline = time.monotonic() + self._wait
+    def held(self, wait: float | None = None) -> Iterator[None]:
+        """Holds the lock for the block. BackendUnavailable when it cannot be had in ``wait`` seconds (None: as long as
+        was said when the lock was made)."""
+        deadline = time.monotonic() + (self._wait if wait is None else wait)
         self._turn.take(deadline)
         try:
             self._lock.take(deadline)

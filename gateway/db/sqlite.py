@@ -6,8 +6,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine
@@ -19,7 +19,10 @@ from gateway.db.session import Session, SqliteSession
 from gateway.domain.errors import BackendUnavailable, KuradoError
 from gateway.domain.units import disk_reserve
 
-_BUSY = 10.0  # seconds; only foreign programs and checkpoints are waited for, our writers queue at the file lock
+# Seconds. With the wait at the file lock before it a writer has its turn, or is refused, before the 20 s in which no
+# dependency may be silent (RESILIENCE 12). Only foreign programs and checkpoints are waited for: our writers queue.
+_BUSY = 6.0
+_HURRY = 0.3  # seconds for each of the two while it is known that somebody does not let go: refusals are fast then
 _LOOK = 0.25  # seconds between two looks at the file's identity
 _JOURNAL = 16 << 20  # bytes of journal from which on it is emptied
 _EMPTY_EVERY = 1.0  # seconds between two looks at the journal and the room on the disk
@@ -55,6 +58,7 @@ class SqliteSource:
         self._marking = threading.Lock()
         self._marker: Session | None = None
         self._markers = 0
+        self._is_held_up = False
         # a plain driver connection each time: SQLAlchemy's pool would hand one back to another thread
         self._engine: Engine = create_engine(
             "sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
@@ -102,11 +106,29 @@ class SqliteSource:
     def begin_read(self, session: Session) -> None:
         session.command("BEGIN")
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        return self._lock.held()
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._lock.held(_HURRY if self._is_held_up else None))
+            except BackendUnavailable:
+                self._is_held_up = True
+                raise
+            yield
 
     def begin_write(self, session: Session, keys: Iterable[int | None]) -> None:  # noqa: ARG002 there is one lock
-        session.command("BEGIN IMMEDIATE")
+        if self._is_held_up:
+            _wait(session, _HURRY)
+        try:
+            session.command("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY:
+                raise
+            self._is_held_up = True
+            raise BackendUnavailable("another program keeps the database locked") from error
+        if self._is_held_up:
+            self._is_held_up = False
+            _wait(session, _BUSY)
 
     def committed(self, session: Session) -> None:
         """Empties a journal that grew: while somebody always reads, SQLite itself never begins it anew. And keeps some
@@ -119,9 +141,9 @@ class SqliteSource:
         if has_room and _size(self._journal) < _JOURNAL:
             return
         with suppress(sqlite3.Error):
-            session.command(f"PRAGMA busy_timeout = {_EMPTY_WAIT}")
+            _wait(session, _EMPTY_WAIT / 1000)
             session.rows(f"PRAGMA wal_checkpoint({'TRUNCATE' if has_room else 'RESTART'})")
-        session.command(f"PRAGMA busy_timeout = {int(_BUSY * 1000)}")
+        _wait(session, _BUSY)
 
     def _keep_room(self) -> bool:
         """A file that can be given up: a deletion, too, needs space in the journal before it frees any. False when it
@@ -200,6 +222,10 @@ class SqliteSource:
         except OSError:
             return -1
         return disk.f_bavail * disk.f_frsize
+
+
+def _wait(session: Session, seconds: float) -> None:
+    session.command(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
 def make_file(path: Path) -> None:

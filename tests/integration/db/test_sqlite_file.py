@@ -20,6 +20,7 @@ from gateway.db import sqlite
 from gateway.db.engine import SqlDatabase, open_database
 from gateway.db.filelock import FileLock
 from gateway.db.schema import DatabaseMissing
+from gateway.db.session import SqliteSession
 from gateway.domain.errors import BackendUnavailable, StorageFull
 from gateway.domain.node import Node
 from gateway.domain.tenant import Tenant
@@ -268,6 +269,33 @@ def test_a_holder_that_never_lets_go_is_trouble_and_the_lock_works_afterwards(tm
         pass
     with holder.held():
         pass
+
+
+def test_a_foreign_program_that_keeps_the_database_locked_is_refused_to_be_waited_for_twice(
+    db: SqlDatabase, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[str] = []
+    command = SqliteSession.command
+
+    def noted(session: SqliteSession, sql: str, *params: Any) -> None:
+        waits.extend([sql] if "busy_timeout" in sql or "BEGIN IMM" in sql else [])
+        command(session, sql, *params)
+
+    monkeypatch.setattr(sqlite, "_BUSY", 0.05)
+    monkeypatch.setattr(SqliteSession, "command", noted)
+    mark(db, "before")
+    foreign = sqlite3.connect(path, isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    waits.clear()
+    for _ in range(3):
+        with pytest.raises(BackendUnavailable):
+            mark(db, "lost")
+    assert waits == ["BEGIN IMMEDIATE", *["PRAGMA busy_timeout = 300", "BEGIN IMMEDIATE"] * 2], "one try for each"
+    assert marked(db) == "before"
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    mark(db, "after")
+    assert marked(db) == "after"
 
 
 # -- disks ------------------------------------------------------------------------------------------------------------
