@@ -26,6 +26,22 @@ class Entry(NamedTuple):
         return self.etag is None
 
 
+class Listed(NamedTuple):
+    """The same for a list of keys. ``sort_key`` is the name as bytes, a collection's with a slash; ``at`` in ms UTC is
+    when the content was written; ``size`` and ``etag`` are None for a collection."""
+
+    id: int
+    sort_key: bytes
+    explicit: bool
+    size: int | None
+    etag: str | None
+    at: int
+
+    @property
+    def is_collection(self) -> bool:
+        return self.etag is None
+
+
 def facts_of(state: str, sha256: str, content_type: str, described: Mapping[str, str]) -> dict[str, str]:
     """Name → value of what is known of a version besides what HTTP says: its state, its digest, what a client called
     it, and what hooks said of it (which may not take the names of the others)."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 from gateway.domain.errors import BadRequest, DigestMismatch
@@ -13,6 +13,7 @@ from gateway.s3.checksums import tap_of
 from gateway.s3.errors import DECLARATION, XML_TYPE, S3Fault, malformed_xml
 from gateway.s3.payload import digests
 from gateway.s3.request import S3Request
+from gateway.wire.fields import iso_date
 from gateway.wire.markup import Element, escape, parse
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -20,6 +21,7 @@ MAX_BODY = 4 * 1024 * 1024
 MAX_ELEMENTS = 150_000
 _AT_ONCE = 8 * 1024
 """Larger documents are parsed in a thread."""
+_PLAIN = re.compile(r"[A-Za-z0-9/_.~-]*", re.ASCII).fullmatch
 
 
 def document(name: str, inner: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
@@ -34,8 +36,7 @@ def element(name: str, value: str) -> str:
 
 def iso_time(at: int) -> str:
     """A time in ms UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(at / 1000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
+    return f"{iso_date(at)[:-1]}.{at % 1000:03d}Z"
 
 
 def encoder(encoding_type: str | None) -> Encode:
@@ -52,7 +53,9 @@ class Encode:
         self.as_url = as_url
 
     def __call__(self, key: str) -> str:
-        return quote(key.encode("utf-8", "surrogateescape"), safe="/-_.~") if self.as_url else key
+        if not self.as_url or _PLAIN(key):
+            return key
+        return quote(key.encode("utf-8", "surrogateescape"), safe="/-_.~")
 
 
 # -- bodies of requests -----------------------------------------------------------------------------------------------

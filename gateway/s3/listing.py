@@ -6,14 +6,15 @@ import base64
 import binascii
 from collections.abc import Callable
 
-from gateway.domain.node import Node
+from gateway.domain.entry import Listed
 from gateway.exchange import Reply
 from gateway.s3.answers import Encode, document, element, encoder, iso_time
 from gateway.s3.buckets import owner
 from gateway.s3.errors import S3Fault
-from gateway.s3.metadata import etag_of, last_modified
+from gateway.s3.metadata import ETAG_OF_NOTHING
 from gateway.s3.request import S3Request
 from gateway.service.keywalk import Page
+from gateway.wire.markup import escape
 
 MAX_KEYS = 1000
 
@@ -53,7 +54,7 @@ async def list_objects(request: S3Request) -> Reply:
 class Listing:
     """A page with what it was asked for by."""
 
-    def __init__(self, request: S3Request, page: Page, limit: int) -> None:
+    def __init__(self, request: S3Request, page: Page[Listed], limit: int) -> None:
         self.request = request
         self.page = page
         self.limit = limit
@@ -71,21 +72,23 @@ class Listing:
         return shown + element("IsTruncated", "true" if self.page.last is not None else "false")
 
     def entries(self, with_owner: bool) -> str:
-        owned = owner(self.request) if with_owner else ""
-        shown = (f"{self.facts(_text(one.key), one.node)}{owned}" for one in self.page.entries if one.node)
-        return "".join(f"<Contents>{one}</Contents>" for one in shown) + self.prefixes()
-
-    def facts(self, key: str, node: Node) -> str:
-        return (
-            f"{element('Key', self.encode(key))}<LastModified>{iso_time(last_modified(node))}</LastModified>"
-            f"{element('ETag', etag_of(node))}<Size>{node.size}</Size><StorageClass>STANDARD</StorageClass>"
-        )
+        end = f"<StorageClass>STANDARD</StorageClass>{owner(self.request) if with_owner else ''}</Contents>"
+        encode = self.encode
+        shown = [
+            f"<Contents><Key>{escape(encode(_text(key)))}</Key><LastModified>{iso_time(node.at)}</LastModified>"
+            f"<ETag>{escape(node.etag or ETAG_OF_NOTHING)}</ETag><Size>{node.size or 0}</Size>{end}"
+            for key, node in self.page.entries
+            if node is not None
+        ]
+        return "".join(shown) + self.prefixes()
 
     def prefixes(self) -> str:
         return "".join(
-            f"<CommonPrefixes>{element('Prefix', self.encode(_text(one.key)))}</CommonPrefixes>"
-            for one in self.page.entries
-            if one.node is None
+            [
+                f"<CommonPrefixes>{element('Prefix', self.encode(_text(key)))}</CommonPrefixes>"
+                for key, node in self.page.entries
+                if node is None
+            ]
         )
 
 

@@ -25,6 +25,7 @@ LANGUAGE = "{DAV:}getcontentlanguage"
 MTIME = "mtime"
 ENCODING_FACT = "content-encoding"
 MAX_METADATA = 2048
+ETAG_OF_NOTHING = '"d41d8cd98f00b204e9800998ecf8427e"'
 OURS = (f"{{{META}}}", f"{{{STORED}}}", LANGUAGE)
 """What an S3 write replaces; other properties stay."""
 
@@ -200,7 +201,7 @@ def with_tagging(props: Mapping[str, str], tagging: str) -> Mapping[str, str]:
 
 def etag_of(node: Node) -> str:
     """With quotes; that of nothing for a collection."""
-    return node.version.etag if node.version else '"d41d8cd98f00b204e9800998ecf8427e"'
+    return node.version.etag if node.version else ETAG_OF_NOTHING
 
 
 def last_modified(node: Node) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from gateway.domain.entry import Listed
 from gateway.domain.errors import AlreadyExists, NameTwin, NotEmpty
 from gateway.domain.events import NODE_CHANGED, NODE_CREATED, node_to_json
 from gateway.domain.ids import Ids
@@ -13,7 +14,7 @@ from gateway.domain.upload import NO_CONDITIONS
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service.guards import Target, check_locks, require_writer
-from gateway.service.keywalk import Page, list_keys
+from gateway.service.keywalk import Page, list_page, read_listed
 from gateway.service.lookups import Lookups
 from gateway.service.placing import find_bucket
 from gateway.service.results import Found
@@ -58,9 +59,13 @@ class Buckets:
         nodes = self._db.read(work)
         return nodes[:limit], len(nodes) > limit
 
-    def keys(self, caller: Caller, name: str, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Page:
-        """A page of the keys of a bucket (:func:`gateway.service.keywalk.list_keys`)."""
-        return self._db.read(lambda tx: list_keys(tx, find_bucket(tx, caller, name), prefix, delimiter, after, limit))
+    def keys(
+        self, caller: Caller, name: str, prefix: bytes, delimiter: bytes, after: bytes, limit: int
+    ) -> Page[Listed]:
+        """A page of the keys of a bucket (:func:`gateway.service.keywalk.list_page`)."""
+        return self._db.read(
+            lambda tx: list_page(tx, read_listed, find_bucket(tx, caller, name), prefix, delimiter, after, limit)
+        )
 
     def create(self, caller: Caller, name: str) -> Node:
         """Raises Forbidden, AlreadyExists, NameTwin, Locked (the root is)."""

@@ -8,9 +8,11 @@ the place where it begins is found by one look per level. Memory is bounded by t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from gateway.domain.entry import Listed
 from gateway.domain.names import sort_key
 from gateway.domain.node import Node
 from gateway.service.unit_of_work import Tx
@@ -20,28 +22,60 @@ _BEYOND = b"\xff"
 """After every byte of UTF-8: ends the range of keys that begin with what stands before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Child(Protocol):
+    """What a walk must know of a child."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def is_collection(self) -> bool: ...
+    @property
+    def explicit(self) -> bool: ...
+
+
+C = TypeVar("C", bound=Child)
+Read = Callable[[Tx, int, bytes, int], "list[tuple[bytes, C]]"]
+"""(transaction, collection, sort key, limit) → children after that sort key, each with its own, in their order."""
+
+
+def read_nodes(tx: Tx, parent_id: int, after: bytes, limit: int) -> list[tuple[bytes, Node]]:
+    nodes = tx.nodes.children(parent_id, after, limit)
+    return [(sort_key(node.name, collection=node.is_collection), node) for node in nodes]
+
+
+def read_listed(tx: Tx, parent_id: int, after: bytes, limit: int) -> list[tuple[bytes, Listed]]:
+    """What a list shows, for a third of the work."""
+    return [(one.sort_key, one) for one in tx.nodes.listed(parent_id, after, limit)]
+
+
+class Entry(NamedTuple, Generic[C]):
     """One line of a listing: a key with its node, or (``node`` None) a common prefix."""
 
     key: bytes
-    node: Node | None
+    node: C | None
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[C]):
     """``last`` is the key or prefix from which the next page goes on; None when this page is the last."""
 
-    entries: list[Entry]
+    entries: list[Entry[C]]
     last: bytes | None
 
 
-def list_keys(tx: Tx, bucket: Node, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Page:
+def list_keys(tx: Tx, bucket: Node, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Page[Node]:
     """The first ``limit`` entries after ``after``. An ``after`` within a common prefix is after all of that prefix."""
+    return list_page(tx, read_nodes, bucket, prefix, delimiter, after, limit)
+
+
+def list_page(
+    tx: Tx, read: Read[C], bucket: Node, prefix: bytes, delimiter: bytes, after: bytes, limit: int
+) -> Page[C]:
+    """The same with nodes as ``read`` gives them."""
     if limit <= 0:
         return Page([], None)
-    entries: list[Entry] = []
-    for entry in _Walk(tx, bucket, prefix, delimiter).entries(after):
+    entries: list[Entry[C]] = []
+    for entry in _Walk(tx, read, bucket, prefix, delimiter).entries(after):
         if len(entries) == limit:
             return Page(entries, entries[-1].key)
         entries.append(entry)
@@ -49,63 +83,65 @@ def list_keys(tx: Tx, bucket: Node, prefix: bytes, delimiter: bytes, after: byte
 
 
 @dataclass(slots=True)
-class _Frame:
+class _Frame(Generic[C]):
     """A collection under way: children after ``after`` are still to come."""
 
     node_id: int
     base: bytes
     after: bytes
-    read: deque[Node] = field(default_factory=deque)
+    waiting: deque[tuple[bytes, C]] = field(default_factory=deque)
     ended: bool = False
 
-    def next(self, tx: Tx) -> Node | None:
-        if not self.read and not self.ended:
-            page = tx.nodes.children(self.node_id, self.after, _PAGE)
+    def next(self, tx: Tx, read: Read[C]) -> tuple[bytes, C] | None:
+        if not self.waiting and not self.ended:
+            page = read(tx, self.node_id, self.after, _PAGE)
             self.ended = len(page) < _PAGE
-            self.read.extend(page)
+            self.waiting.extend(page)
             if page:
-                self.after = sort_key(page[-1].name, collection=page[-1].is_collection)
-        return self.read.popleft() if self.read else None
+                self.after = page[-1][0]
+        return self.waiting.popleft() if self.waiting else None
 
 
-class _Walk:
-    def __init__(self, tx: Tx, bucket: Node, prefix: bytes, delimiter: bytes) -> None:
+class _Walk(Generic[C]):
+    def __init__(self, tx: Tx, read: Read[C], bucket: Node, prefix: bytes, delimiter: bytes) -> None:
         self._tx = tx
+        self._read = read
         self._bucket = bucket
         self._prefix = prefix
         self._delimiter = delimiter
-        self._frames: list[_Frame] = []
+        self._frames: list[_Frame[C]] = []
 
-    def entries(self, after: bytes) -> Iterator[Entry]:
+    def entries(self, after: bytes) -> Iterator[Entry[C]]:
         self._seek(self._start(after))
+        tx, read, prefix, delimiter = self._tx, self._read, self._prefix, self._delimiter
         while self._frames:
             frame = self._frames[-1]
-            child = frame.next(self._tx)
-            if child is None:
+            found = frame.next(tx, read)
+            if found is None:
                 self._frames.pop()
                 continue
-            key = frame.base + sort_key(child.name, collection=child.is_collection)
-            if not key.startswith(self._prefix):
-                if child.is_collection and self._prefix.startswith(key):
+            name, child = found
+            key = frame.base + name
+            if not key.startswith(prefix):
+                if child.is_collection and prefix.startswith(key):
                     self._frames.append(_Frame(child.id, key, b""))
-                elif key > self._prefix:
+                elif key > prefix:
                     return
                 continue
-            yield from self._entry(child, key)
-
-    def _entry(self, child: Node, key: bytes) -> Iterator[Entry]:
-        end = key.find(self._delimiter, len(self._prefix)) if self._delimiter else -1
-        if end >= 0:
-            common = key[: end + len(self._delimiter)]
-            if not child.is_collection or child.explicit or self._tx.nodes.has_keys(child.id):
-                yield Entry(common, None)
-                if common != key or not child.is_collection:
-                    self._seek(common + _BEYOND)
-            return
-        if child.is_collection:
-            self._frames.append(_Frame(child.id, key, b""))
-        if not child.is_collection or child.explicit:
+            if delimiter and (end := key.find(delimiter, len(prefix))) >= 0:
+                yield from self._common(child, key, key[: end + len(delimiter)])
+                continue
+            if child.is_collection:
+                self._frames.append(_Frame(child.id, key, b""))
+                if not child.explicit:
+                    continue
             yield Entry(key, child)
+
+    def _common(self, child: C, key: bytes, common: bytes) -> Iterator[Entry[C]]:
+        if not child.is_collection or child.explicit or self._tx.nodes.has_keys(child.id):
+            yield Entry(common, None)
+            if common != key or not child.is_collection:
+                self._seek(common + _BEYOND)
 
     def _start(self, after: bytes) -> bytes:
         prefix, delimiter = self._prefix, self._delimiter

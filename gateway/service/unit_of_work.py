@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.domain.acts import Act
 from gateway.domain.contract.documents import Document
-from gateway.domain.entry import Entry
+from gateway.domain.entry import Entry, Listed
 from gateway.domain.events import Event
 from gateway.domain.lock import Lock
 from gateway.domain.names import Path
@@ -105,6 +105,9 @@ class NodeRepository(Protocol):
 
     def entries(self, parent_id: int, after: bytes | None, limit: int, *, with_facts: bool) -> list[Entry]:
         """The same children as their listing shows them."""
+
+    def listed(self, parent_id: int, after: bytes, limit: int) -> list[Listed]:
+        """The same children as a list of keys shows them."""
 
     def has_children(self, parent_id: int) -> bool: ...
     def path_of(self, node_id: int) -> Path | None:

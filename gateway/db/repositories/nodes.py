@@ -13,7 +13,7 @@ from gateway.db.rows import (
     node_from_row,
     version_from_row,
 )
-from gateway.domain.entry import Entry
+from gateway.domain.entry import Entry, Listed
 from gateway.domain.names import Path, name_key
 from gateway.domain.node import Node, Version
 
@@ -50,6 +50,7 @@ _PAGE = f"FROM nodes n {_WITH_VERSION} WHERE n.parent_id = ? AND n.sort_key > ? 
 _CHILDREN = f"SELECT {NODE_COLUMNS} {_PAGE}"
 _ENTRIES = f"SELECT {ENTRY_COLUMNS} {_PAGE}"
 _FULL_ENTRIES = f"SELECT {FULL_ENTRY_COLUMNS} {_PAGE}"
+_LISTED = f"SELECT n.id, n.sort_key, n.explicit, v.size, v.etag, COALESCE(v.created_at, n.modified_at) {_PAGE}"
 
 # the collections are looked for in the index alone
 _BESIDE = """
@@ -99,6 +100,9 @@ class Nodes(NodeWrites, Subtrees):
     def entries(self, parent_id: int, after: bytes | None, limit: int, *, with_facts: bool) -> list[Entry]:
         sql = _FULL_ENTRIES if with_facts else _ENTRIES
         return [entry_from_row(row) for row in self._s.rows(sql, parent_id, after or b"", limit)]
+
+    def listed(self, parent_id: int, after: bytes, limit: int) -> list[Listed]:
+        return [Listed._make(row) for row in self._s.rows(_LISTED, parent_id, after, limit)]
 
     def has_children(self, parent_id: int) -> bool:
         return self._s.row("SELECT 1 FROM nodes WHERE parent_id = ? LIMIT 1", parent_id) is not None
