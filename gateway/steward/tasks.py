@@ -34,6 +34,7 @@ def tasks(services: Services, fence: int, stopping: Callable[[], bool]) -> list[
         Task("health", 10.0, _Examination(services).run),
         Task("contracts", 1.0, services.contracts.upkeep.run),
         Task("billing", 30.0, services.billing.waiting.run),
+        Task("bank accounts", 60.0, services.billing.accounts.erase_due),
         Task("incidents", 2.0, services.watch.run),
         Task("deadlines", 2.0, services.deadlines.run),
         Task("backups", 5.0, services.backups.run),

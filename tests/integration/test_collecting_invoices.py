@@ -223,6 +223,35 @@ def test_an_account_that_was_changed_is_told_to_the_bank_and_one_that_was_remove
     assert (intact, document.customer.name) == (True, "株式会社アトリエ髙橋")
 
 
+def test_an_account_goes_with_the_data_of_an_ended_contract_once_nothing_is_owed(space: Space) -> None:
+    debtors(space, "acme", "beta")
+    accounts, contracts = space.services.billing.accounts, space.services.contracts
+    on(space, date(2027, 5, 25))
+    for name in ("acme", "beta"):
+        contracts.powers.terminate(
+            name, ANN, ground="17(1)5", arrived_at=space.clock.now, found_on=date(2027, 5, 25), reason="insolvent"
+        )
+    list(space.services.billing.closing.issue(None, ANN))
+    invoices = space.services.billing.invoices
+    for one in invoices.all("acme"):
+        invoices.pay(one.number, ANN, on=date(2027, 5, 25), method="transfer")
+    on(space, date(2027, 8, 23))
+    while contracts.upkeep.run():
+        pass
+    assert not accounts.erase_due()  # the retention of the data is not over
+    on(space, date(2027, 8, 24))
+    while contracts.upkeep.run():
+        pass
+    assert accounts.erase_due()
+    assert (accounts.get("acme"), accounts.get("beta") is None) == (None, False)  # beta still owes
+    assert contracts.book.history("acme")[-1].rule == "CUS-02"
+    for one in invoices.all("beta"):
+        invoices.pay(one.number, ANN, on=date(2027, 8, 24), method="transfer")
+    assert accounts.erase_due()
+    assert accounts.get("beta") is None
+    assert not accounts.erase_due()
+
+
 def _is_invoice(act: Act) -> bool:
     """The issuer's own sample account stands on invoices."""
     return act.kind == "invoice.issued"

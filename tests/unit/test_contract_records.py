@@ -124,7 +124,8 @@ def test_an_act_of_no_known_kind_changes_nothing() -> None:
 
 
 def test_every_kind_that_a_service_records_is_folded() -> None:
-    sources = "".join(file.read_text() for file in (ROOT / "gateway" / "service" / "contracts").glob("*.py"))
+    service = ROOT / "gateway" / "service"
+    sources = "".join(file.read_text() for name in ("contracts", "billing") for file in (service / name).glob("*.py"))
     recorded = set(re.findall(r'"(contract\.\w+)"', sources))
     assert recorded - {"contract.applied", "contract.customer_changed"} == set(_STEPS)
 

@@ -83,6 +83,8 @@ class Contract:
     erased: bool = False
     bound: tuple[Bound, ...] = ()
     price_revisions: tuple[PriceRevision, ...] = ()
+    has_bank_account: bool = False
+    """Whether the customer lets its bank be debited (FEE-07); the account itself is in no act."""
     withdrawn_features: tuple[tuple[date, str], ...] = ()
     """(last day, function) of functions that the provider discontinued for all (DSC-04)."""
     reminders: frozenset[tuple[str, int]] = frozenset()
@@ -418,6 +420,8 @@ _STEPS: Mapping[str, Callable[[Contract, Act], Contract]] = {
     "contract.stop_requested": lambda contract, act: replace(
         contract, stop_requested_by=act.actor, stop_reason=act.data["reason"]
     ),
+    "contract.bank_account_set": lambda contract, _: replace(contract, has_bank_account=True),
+    "contract.bank_account_removed": lambda contract, _: replace(contract, has_bank_account=False),
     "contract.erased": lambda contract, _: replace(contract, erased=True),
     "contract.stopped": lambda contract, _: replace(contract, stopped=True),
 }

@@ -65,5 +65,5 @@ def open_billing(
         collecting=Collecting(db, clock, exporters, standings.forget),
         refunds=Refunds(db, clock, policies.values_of, standings.forget),
         damages=Damages(db, clock, policies.values_of, standings.forget),
-        accounts=BankAccounts(ContractBook(db, ids, clock, policies.values_of, standings.forget)),
+        accounts=BankAccounts(ContractBook(db, ids, clock, policies.values_of, standings.forget), standings.contracts),
     )
