@@ -8,7 +8,7 @@ interruption is none either: opening it was an act, and the right to interrupt d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.domain.contract.incidents import IncidentKind
@@ -41,7 +41,7 @@ class Watched:
     """Whether an error without a figure is the error of something else (no folder to look at)."""
 
 
-WATCHED: Mapping[str, Watched] = {
+WATCHED: dict[str, Watched] = {
     "database": Watched("the database does not answer or cannot be written"),
     "storage": Watched("the storage cannot be used"),
     GATES: Watched("no gate serves"),
@@ -49,6 +49,15 @@ WATCHED: Mapping[str, Watched] = {
     "disk": Watched("no room for uploads", "registration", measured=True),
 }
 """Health fact → what its error means for the service."""
+
+EXTERNAL = "external."
+"""Of the names of facts about services of others on which a part of this one runs (EXT-01, EXT-02). What fails there is
+a fault of that part, the provider's until evidence says otherwise (D-58)."""
+
+
+def _third_party(fact: str) -> Watched:
+    name = fact.removeprefix(EXTERNAL)
+    return Watched(f"the service of another company does not work, {name}", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,8 @@ class Watch:
         """One round. What is found again is the same incident for as long as it lasts."""
         self._draft_gap()
         facts = self._facts()
-        for name, watched in WATCHED.items():
+        parts = {name: _third_party(name) for name in facts if name.startswith(EXTERNAL)}
+        for name, watched in (WATCHED | parts).items():
             fact = facts.get(name)
             if fact is not None and not (watched.measured and fact[0].value is None):
                 self._judge(name, fact[1], fact[0].level == ERROR, self._finding(name, watched, fact[0]))

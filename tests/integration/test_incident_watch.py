@@ -98,6 +98,26 @@ def test_a_short_fault_and_one_that_nobody_renews_are_no_draft(space: Space) -> 
     assert not incidents(space)
 
 
+def test_a_fault_of_another_companys_service_is_the_draft_of_a_part_and_no_stop(space: Space) -> None:
+    customer(space)
+    at_start = space.clock.now = parse_time("2027-05-01T00:00+09:00")
+    looking = watch(space)
+    for _ in range(4):
+        fact(space, "external.microsoft-online", "error", "it answers 503", 0)
+        looking.run()
+        minutes(space, 0.5)
+    (one,) = incidents(space)
+    assert (one.state, one.components, one.full_stop) == (IncidentState.DRAFT, ("microsoft-online",), False)
+    space.services.incidents.confirm(ANN, one.id, at_start)
+    (one,) = incidents(space)
+    assert (str(one.cause), one.excluded_by()) == ("provider", "SLA-AV-02")
+    minutes(space, 3 * 24 * 60)
+    contract = space.services.levels.customer("acme")
+    report = space.services.levels.report(contract, date(2027, 5, 1))
+    assert (report.accounting.runs, report.cases) == ((), ())
+    assert [each.id for each in report.incidents] == [one.id]
+
+
 def test_a_dismissed_draft_does_not_come_back_until_the_fault_has_ended_and_begun_anew(space: Space) -> None:
     looking = watch(space)
 
