@@ -79,6 +79,8 @@ _OFFICE = (
     (b"ppt/", "presentationml.presentation"),
 )
 OCTETS = "application/octet-stream"
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+"""What no text holds: all below the blank but tab, line ends, form feed and escape."""
 
 
 def sniff(head: bytes) -> str:
@@ -109,11 +111,11 @@ def _inside_zip(head: bytes) -> str:
 
 
 def _text_type(head: bytes) -> str:
+    if _CONTROLS.search(head):
+        return OCTETS
     try:
         text = head.decode("utf-8-sig", errors="strict" if len(head) < HEAD else "ignore")
     except UnicodeDecodeError:
-        return OCTETS
-    if any(ord(c) < 32 and c not in "\t\n\r\f\x1b" for c in text):
         return OCTETS
     if _HTML.match(head.removeprefix(b"\xef\xbb\xbf")):
         return "text/html"

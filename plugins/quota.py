@@ -38,6 +38,8 @@ def _percents(value: object) -> tuple[int, ...]:
 
 
 class Quota:
+    answers_at_once = True  # a policy is read anew when there is another, else remembered
+
     def __init__(self, context: PluginContext, warn_at: tuple[int, ...]) -> None:
         self._context = context
         self._warn_at = warn_at

@@ -38,11 +38,14 @@ class Trees:
 
     def erase(self, tx: Tx, node: Node) -> Erased:
         """Takes a tree out of sight within a transaction: wholly erased when small, else detached for the steward."""
-        tx.locks.drop_below(node.id)
-        nodes, _, _ = tx.nodes.subtree_size(node.id, BATCH + 1)
-        tx.nodes.place(node.id, None, node.name, node.modified_at)
-        if nodes > BATCH:
-            return Erased(0, 0, [])
+        if node.is_collection:
+            tx.locks.drop_below(node.id)
+            nodes, _, _ = tx.nodes.subtree_size(node.id, BATCH + 1)
+            if nodes > BATCH:
+                tx.nodes.place(node.id, None, node.name, node.modified_at)
+                return Erased(0, 0, [])
+        else:
+            tx.locks.drop_on([node.id])
         files, size, blobs, _ = tx.nodes.remove_leaves(node.id, BATCH + 1)
         return Erased(files, size, blobs)
 

@@ -16,9 +16,14 @@ STATEMENTS = {
     "get": (nodes._GET, (1,)),
     "child": (nodes._CHILD, (1, "a")),
     "children": (nodes._CHILDREN, (1, b"", 1000)),
+    "entries": (nodes._ENTRIES, (1, b"", 1000)),
+    "entries with facts": (nodes._FULL_ENTRIES, (1, b"", 1000)),
+    "beside": (nodes._BESIDE, (1,)),
     "path_of": (nodes._PATH, (1,)),
     "subtree": (subtrees._BELOW["sqlite"] + subtrees._SUBTREE, (1, 10)),
     "size": (subtrees._BELOW["sqlite"] + subtrees._SIZE, (1, 10)),
+    "extent": (subtrees._EXTENTS["sqlite"], (1,)),
+    "unreferenced": (subtrees._UNREFERENCED["sqlite"], ('["a"]',)),
     "held": (subtrees._HELD, (0, 10)),
     "totals": (subtrees._TOTALS, (1,)),
     "blobs": (subtrees._BLOBS, ("", 10)),
@@ -30,7 +35,14 @@ STATEMENTS = {
     "trim": (events._TRIM, (1, 1, 1)),
     "renew": (leases._RENEW, (1, "b")),
 }
-HARMLESS = {"SCAN CONSTANT ROW", "SCAN walk", "SCAN up", "SCAN below", "SCAN json_each VIRTUAL TABLE INDEX 1:"}
+HARMLESS = {
+    "SCAN CONSTANT ROW",
+    "SCAN walk",
+    "SCAN up",
+    "SCAN below",
+    "SCAN json_each VIRTUAL TABLE INDEX 1:",
+    "SCAN b VIRTUAL TABLE INDEX 1:",
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +62,9 @@ def test_the_plan_scans_no_table(session: Session, name: str) -> None:
     assert scans == []
 
 
-def test_a_listing_is_sorted_by_its_index(session: Session) -> None:
-    sql, params = STATEMENTS["children"]
+@pytest.mark.parametrize("name", ["children", "entries", "entries with facts"])
+def test_a_listing_is_sorted_by_its_index(session: Session, name: str) -> None:
+    sql, params = STATEMENTS[name]
     plan = " ".join(row[3] for row in session.rows("EXPLAIN QUERY PLAN " + sql, *params))
     assert "ix_nodes_parent_id_sort_key" in plan
     assert "TEMP B-TREE" not in plan
