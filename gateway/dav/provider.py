@@ -10,7 +10,7 @@ which cuts names at ``?`` and ``;`` unless these still are encoded then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from html import unescape
@@ -58,6 +58,8 @@ class Work:
     changes: dict[str, str | None] = field(default_factory=dict)
     mtime: int | None = None
     refused: bool = False
+    size: int | None = None
+    """Characters of the properties that the node will have, as far as the update was read."""
     _found: dict[str, Found] = field(default_factory=dict)
 
     def find(self, path: str) -> Found:
@@ -186,19 +188,27 @@ class _Resource:
         if is_protected(name):
             self.work.refused = True
             raise DAVError(HTTP_FORBIDDEN, err_condition=DAVErrorCondition(PRECONDITION_CODE_ProtectedProperty))
+        text = None if value is None else value.text or ""
         changes = self.work.changes
-        changes.pop(name, None)
-        changes[name] = None if value is None else value.text
-        self._check_size(changes)
+        self._check_size(name, changes.pop(name, self.node.props.get(name)), text)
+        changes[name] = text
         if name == WIN32_MODIFIED and value is not None:
             self.work.mtime = win32_time(value.text or "")
 
-    def _check_size(self, changes: Mapping[str, str | None]) -> None:
-        kept = {**self.node.props, **changes}
-        if sum(len(name) + len(text or "") for name, text in kept.items()) > MAX_PROPS:
-            self.work.refused = True
-            self.work.error = StorageFull(f"a node may carry {MAX_PROPS} characters of properties")
+    def _check_size(self, name: str, before: str | None, after: str | None) -> None:
+        """Counts on, property by property: an update may name thousands."""
+        work = self.work
+        if work.size is None:
+            work.size = sum(_size(*one) for one in self.node.props.items())
+        work.size += _size(name, after) - _size(name, before)
+        if work.size > MAX_PROPS:
+            work.refused = True
+            work.error = StorageFull(f"a node may carry {MAX_PROPS} characters of properties")
             raise DAVError(507)
+
+
+def _size(name: str, text: str | None) -> int:
+    return 0 if text is None else len(name) + len(text)
 
 
 def _keys(path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +179,26 @@ def test_properties_of_one_node_have_a_bound(dav: DavClient) -> None:
     assert set(set_prop(dav, f"<X:p>{big}</X:p><X:q>{big}</X:q>").values()) == {200}
     assert dav.proppatch("/a.txt", f"<D:set><D:prop><X:r>{big}</X:r></D:prop></D:set>").status == 507
     assert dav.propfind("/a.txt", "0", "X:r").missing()
+
+
+def test_an_update_of_thousands_of_properties_is_refused_in_little_memory(dav: DavClient) -> None:
+    update = "".join(f"<X:p{n}>{'x' * 20}</X:p{n}>" for n in range(6_000))
+    tracemalloc.start()
+    try:
+        assert dav.proppatch("/a.txt", f"<D:set><D:prop>{update}</D:prop></D:set>").status == 507
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert dav.propfind("/a.txt", "0", "X:p0").missing()
+
+
+def test_what_an_update_removes_makes_room_for_what_it_sets(dav: DavClient) -> None:
+    big = "x" * 40_000
+    assert set(set_prop(dav, f"<X:p>{big}</X:p>").values()) == {200}
+    swap = f"<D:remove><D:prop><X:p/></D:prop></D:remove><D:set><D:prop><X:q>{big}</X:q></D:prop></D:set>"
+    assert dav.proppatch("/a.txt", swap).status == 207
+    assert dav.propfind("/a.txt", "0", "X:p").missing() and not dav.propfind("/a.txt", "0", "X:q").missing()
+    assert dav.proppatch("/a.txt", f"<D:set><D:prop><X:q>{big}</X:q><X:p>{big}</X:p></D:prop></D:set>").status == 507
 
 
 def test_a_large_collection_takes_one_listing_query_a_page_and_none_a_member(
