@@ -51,13 +51,14 @@ class Load(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
+        self._client.close()  # whoever has filled its files first has waited for the others, longer than keep-alive lasts
         try:
             while not self._stopped.wait(0.03):
                 began = time.monotonic()
                 self._one()
                 self.slowest = max(self.slowest, time.monotonic() - began)
         except (OSError, http.client.HTTPException) as error:
-            self.wrong.append(repr(error))
+            self.wrong.append(f"request {self.requests + 1}: {error!r}")
         finally:
             self._client.close()
 
