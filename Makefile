@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 ARGS ?=
 JOBS ?= $(shell nproc)
-SERVERS ?= kurado,apache,nginx,lighttpd,rclone
+SERVERS ?=
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
@@ -41,7 +41,8 @@ check: $(STAMPS)/project-dev
 	$(BIN)/lint-imports
 
 bench: $(STAMPS)/project-run
-	BENCH_KURADO=$(CURDIR)/$(BIN)/kurado $(PYTHON) bench/run.py --servers $(SERVERS) --reference apache $(ARGS)
+	BENCH_KURADO=$(CURDIR)/$(BIN)/kurado BENCH_PYTHON=$(CURDIR)/$(BIN)/python $(PYTHON) bench/run.py \
+		$(if $(SERVERS),--servers $(SERVERS),--rows --json bench.json) --reference apache $(ARGS)
 
 debian-test-packages:
 	@.ci/debian-packages "some tests" $(TEST_PACKAGES) || true

@@ -55,7 +55,7 @@ def line(number: int, row: Row, servers: dict[str, Record]) -> str:
         beside.append(f"{bar.peer} {shown(other, row, bar.per_cpu)}")
         found = ratio(row, own, other, bar.per_cpu) if own and other else None
         times.append("–" if found is None else f"{found:.2f}")
-        least.append(" ".join([f"{bar.least:g}"] * bool(bar.least) + [f"aim {bar.aim:g}"] * bool(bar.aim)))
+        least.append(" ".join(f"{word}{value:g}" for word, value in (("", bar.least), ("aim ", bar.aim)) if value))
         reached.append(verdict(bar, found))
     columns = [column(row, servers, name) for name in COLUMNS]
     compared = ["<br>".join(cell) for cell in (beside, times, least, reached)]

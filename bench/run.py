@@ -16,6 +16,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import issue_table
 import peers
 import procstat
 import report
@@ -175,6 +176,9 @@ def main():
     result = save(opt, records)
     print()
     print(report.table([result], opt.reference))
+    if opt.rows:
+        print()
+        print(issue_table.table([result]))
     return 0
 
 
