@@ -1,7 +1,11 @@
-"""The plots and tables of growth.py's figures: growth_plot.py growth.json FOLDER"""
+"""The plots and tables of growth.py's figures: growth_plot.py growth.json FOLDER [--into PAGE.md]
+
+--into writes the tables between the lines <!-- growth --> and <!-- /growth --> of a page.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import statistics
@@ -9,6 +13,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from report import put_into
 
 # Okabe and Ito: told apart by everyone, on white and on dark paper
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676")
@@ -148,7 +154,10 @@ def table(result: dict[str, Any]) -> str:
             cells = [f"{cpu[name][at][1]:.2f} / {times[name][at][1]:.2f}" for name in names]
             lines.append(f"| {size:,} | ".replace(",", " ") + " | ".join(cells) + f" | {resting[size]:.0f} |")
         lines.append("")
-    return "\n".join([*lines, sizes_table(result)])
+    machine = f"{result['machine']['cores']} cores, Linux {result['machine']['kernel']}"
+    rounds = 1 + max(point["round"] for point in result["points"])
+    head = f"Of {result['when']}, {machine}, medians of {rounds} round{'s' * (rounds > 1)}."
+    return "\n".join([head, "", *lines, sizes_table(result)])
 
 
 def sizes_table(result: dict[str, Any]) -> str:
@@ -175,7 +184,19 @@ def write(result: dict[str, Any], folder: Path) -> None:
             (folder / f"{axis}.svg").write_text(svg(result, axis))
 
 
-if __name__ == "__main__":
-    figures = json.loads(Path(sys.argv[1]).read_text())
-    write(figures, Path(sys.argv[2]))
+def main() -> int:
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("figures", type=Path)
+    ap.add_argument("folder", type=Path)
+    ap.add_argument("--into", type=Path)
+    opt = ap.parse_args()
+    figures = json.loads(opt.figures.read_text())
+    write(figures, opt.folder)
     print(table(figures))
+    if opt.into:
+        put_into(opt.into, "growth", table(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,16 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from report import medians, num, per_cpu
+from report import medians, num, per_cpu, put_into
 from rows import COLUMNS, ROWS, Bar, Limit, Row
 
 Record = dict[str, Any]
-BEGIN, END = "<!-- table -->", "<!-- /table -->"
 HEAD = "| # | workload | kurado | beside it | × | at least | reached | with scan | with replica |"
 
 
 def figure(record: Record, row: Row, per_second: bool = False) -> float | None:
-    return per_cpu(record) if per_second else record.get(row.field)
+    return per_cpu(record, "front_cpu") if per_second else record.get(row.field)
 
 
 def ratio(row: Row, own: Record, other: Record, per_second: bool = False) -> float | None:
@@ -95,14 +94,6 @@ def table(results: list[Any]) -> str:
     return f"Of {first['when']}, {machine}, medians of {rounds} rounds, scale {first['scale']}.\n\n" + "\n".join(lines)
 
 
-def put_into(page: Path, text: str) -> None:
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{page} has no lines {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
-
-
 def main() -> int:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("results", nargs="+", type=Path)
@@ -111,7 +102,7 @@ def main() -> int:
     text = table([json.loads(file.read_text()) for file in opt.results])
     print(text)
     if opt.into:
-        put_into(opt.into, text)
+        put_into(opt.into, "table", text)
     return 0
 
 

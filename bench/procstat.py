@@ -55,6 +55,12 @@ def reset_peak(roots):
             pass
 
 
+def command_name(pid):
+    with contextlib.suppress(OSError), open("/proc/%d/comm" % pid) as f:
+        return f.read().strip()
+    return ""
+
+
 def rss_mib(roots, peak=False):
     """Sum of resident memory over the tree, MiB; pages shared by processes count in each."""
     total = 0.0
@@ -98,24 +104,27 @@ def _own():
 
 
 class Meter:
-    """with Meter(pids, helpers) as m: ...   then m.wall, m.server_cpu, m.helper_cpu, m.client_cpu, m.other_cpu,
-    m.peak_rss. Helpers are programs that a server needs and that are not its own (clamd)."""
+    """with Meter(pids, helpers, fronts) as m: ...   then m.wall, m.server_cpu, m.helper_cpu, m.front_cpu, m.client_cpu,
+    m.other_cpu, m.peak_rss. Helpers are programs that a server needs and that are not its own (clamd); fronts are those
+    of its own processes that serve requests."""
 
-    def __init__(self, roots, helpers=()):
+    def __init__(self, roots, helpers=(), fronts=()):
         self.roots = list(roots)
         self.helpers = list(helpers)
+        self.fronts = list(fronts)
 
     def __enter__(self):
         reset_peak(self.roots)
-        self._start = cpu_seconds(self.roots), cpu_seconds(self.helpers), _own(), _busy()
+        self._start = cpu_seconds(self.roots), cpu_seconds(self.helpers), cpu_seconds(self.fronts), _own(), _busy()
         self._t0 = time.perf_counter()
         return self
 
     def __exit__(self, *exc):
         self.wall = time.perf_counter() - self._t0
-        server, helper, own, busy = self._start
+        server, helper, front, own, busy = self._start
         self.server_cpu = cpu_seconds(self.roots) - server
         self.helper_cpu = cpu_seconds(self.helpers) - helper
+        self.front_cpu = cpu_seconds(self.fronts) - front
         self.client_cpu = _own() - own
         self.other_cpu = max(0.0, _busy() - busy - self.server_cpu - self.helper_cpu - self.client_cpu)
         self.peak_rss = rss_mib(self.roots, peak=True)

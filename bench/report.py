@@ -40,10 +40,10 @@ def ratio(record, reference):
     return a / b if record["better"] == "high" else b / a
 
 
-def per_cpu(record):
-    """Work done for one second of server CPU, where the case is a rate."""
-    if record["better"] == "high" and record["server_cpu"] > 0.02:
-        return record["value"] * record["wall"] / record["server_cpu"]
+def per_cpu(record, which="server_cpu"):
+    """Work done for one second of server CPU (or of another kind), where the case is a rate."""
+    if record["better"] == "high" and record.get(which, 0) > 0.02:
+        return record["value"] * record["wall"] / record[which]
     return None
 
 
@@ -51,6 +51,18 @@ def num(x):
     if x is None:
         return ""
     return f"{x:.0f}" if abs(x) >= 100 else f"{x:.3g}"
+
+
+def put_into(page, name, text):
+    """Replaces what stands between the lines <!-- name --> and <!-- /name --> of a page."""
+    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
+    with open(page) as f:
+        before, begin, rest = f.read().partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        raise SystemExit(f"{page} has no lines {first} and {last}")
+    with open(page, "w") as f:
+        f.write(f"{before}{first}\n\n{text}\n\n{last}{after}")
 
 
 def table(results, reference=None):

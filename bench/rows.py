@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Bar:
     """At least ``least`` times as good as ``peer`` in the same run (aim: ``aim`` times). ``per_cpu`` compares the work
-    done for one second of the servers' own CPU."""
+    done for one second of CPU of the processes that serve requests (kurado's gates)."""
 
     peer: str
     least: float
@@ -91,7 +91,7 @@ def _s3() -> list[Row]:
 
 
 def _process() -> list[Row]:
-    scan = "with virus scan, clamd's CPU left out, per CPU second"
+    scan = "with virus scan, per gate CPU second"
     return [
         Row("first answer after start", "process", "startup", (Limit(1000, ("wsgidav10",)),), columns=False),
         Row(

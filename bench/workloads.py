@@ -62,7 +62,7 @@ class Context:
         return path
 
     def meter(self):
-        return Meter(self.server.pids(), self.server.helper_pids())
+        return Meter(self.server.pids(), self.server.helper_pids(), self.server.front_pids())
 
     def record(self, meter, case, value, unit, better="high", **more):
         out = {
@@ -73,6 +73,7 @@ class Context:
             "wall": meter.wall,
             "server_cpu": meter.server_cpu,
             "helper_cpu": meter.helper_cpu,
+            "front_cpu": meter.front_cpu,
             "client_cpu": meter.client_cpu,
             "other_cpu": meter.other_cpu,
             "peak_rss": meter.peak_rss,

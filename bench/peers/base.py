@@ -122,6 +122,10 @@ class Server:
     def pids(self):
         return [p.pid for p in self.procs]
 
+    def front_pids(self):
+        """Its processes that serve requests, where some do other things."""
+        return self.pids()
+
     def helper_pids(self):
         return [p.pid for p in self.helpers]
 

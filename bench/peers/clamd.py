@@ -15,8 +15,7 @@ DatabaseDirectory {folder}/db
 OfficialDatabaseOnly no
 TemporaryDirectory {folder}
 LogFile {folder}/clamd.log
-TCPSocket {port}
-TCPAddr 127.0.0.1
+LocalSocket {folder}/clamd.sock
 Foreground yes
 SelfCheck 86400
 MaxScanTime 0
@@ -30,23 +29,29 @@ AlertEncrypted yes
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
-def start(server, port):
+def start(server):
     """Starts it as a helper of `server` and returns when it answers."""
     folder = os.path.join(server.workdir, "clamd")
     os.makedirs(os.path.join(folder, "db"), exist_ok=True)
     server.write("clamd/db/test.ndb", f"Eicar-Test-Signature:0:0:{EICAR.hex()}\n")
-    conf = server.write("clamd/clamd.conf", CONFIG.format(folder=folder, port=port, size=SIZE))
+    conf = server.write("clamd/clamd.conf", CONFIG.format(folder=folder, size=SIZE))
     server.spawn([binary("BENCH_CLAMD", "clamd"), "--config-file=" + conf], helper=True)
     end = time.monotonic() + 60
-    while not answers(port):
+    while not answers(address(server)):
         if time.monotonic() > end or server.helpers[-1].poll() is not None:
             raise RuntimeError(f"clamd did not start; see {folder}/clamd.log")
         time.sleep(0.05)
 
 
-def answers(port):
+def address(server):
+    return os.path.join(server.workdir, "clamd", "clamd.sock")
+
+
+def answers(path):
     try:
-        with socket.create_connection(("127.0.0.1", port), 1) as line:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(1)
+            line.connect(path)
             line.sendall(b"nPING\n")
             return line.recv(16) == b"PONG\n"
     except OSError:
