@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.domain.calendar import Period, PeriodKind
+from gateway.domain.contract.fees import part_fee
 from gateway.domain.contract.values import ContractValues
 from gateway.domain.terms import Plan, Price
 from gateway.domain.units import GB
@@ -155,18 +156,12 @@ def _fee_line(period: Period, plan: Plan, terms: ContractValues, demo: bool) -> 
         code, fee, rule = "monthly_fee", plan.monthly_fee, "FEE-02"
     else:
         charge = terms.stub_charge if period.kind is PeriodKind.STUB else terms.bridge_charge
-        fee = _part_fee(plan.monthly_fee, charge, period.days, terms.prorata_days)
+        fee = part_fee(plan.monthly_fee, charge, period.days, terms.prorata_days)
         code, rule = f"{period.kind}_fee", "FEE-04"
         if not fee:
             return None
     price = 0 if demo else fee
     return Line(code, f"Capacity and options, plan {plan.name}", "", 1, 0, 1, "Months", price, fee, price, rule)
-
-
-def _part_fee(fee: int, charge: str, days: int, month: int) -> int:
-    if charge == "none":
-        return 0
-    return fee if charge == "full" else min(fee, fee * days // month)
 
 
 def _usage_lines(meter: str, measured: int, plan: Plan, demo: bool) -> list[Line]:

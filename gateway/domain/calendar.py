@@ -123,6 +123,14 @@ class BillingCalendar:
             raise CalendarError("BEFORE_SERVICE_START", f"the service starts on {self.start_date}")
         return next(period for period in self.periods() if period.end >= day)
 
+    def priced_from(self, period: Period) -> date:
+        """The first day of the month whose plan a period is charged by (FEE-04, D-18): its own; for a bridge that of
+        the month before it; the service start for a stub, and for a bridge straight after it."""
+        if period.kind is PeriodKind.MONTH:
+            return period.start
+        months = (one.start for one in self.periods(period.start) if one.kind is PeriodKind.MONTH)
+        return max(months, default=self.start_date)
+
     def _first_day(self) -> int:
         """The start day at the service start: of approvals before it the latest counts, on a tie the later listed."""
         day, approved = self.start_day, date.min

@@ -251,7 +251,7 @@ class UsageService:
         plans: Plans = self._policies.get("plans", tenant)
         if contract is None or contract.agreed is None:
             return plans.get(tenant.plan), values
-        billed = contract.billed_plan(period.start)
+        billed = contract.billed_plan(self.calendar(tenant).priced_from(period))
         return with_agreed(plans, billed).get(billed.plan), values
 
 

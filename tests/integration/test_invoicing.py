@@ -319,6 +319,28 @@ def test_after_a_stop_no_further_month_is_charged(space: Space) -> None:
     assert [one.dated for one in issue(space)] == [START, MAY, JUNE]
 
 
+def test_a_bridge_names_and_charges_the_plan_of_the_month_before_it(space: Space) -> None:
+    terms = space.services.policies.version("terms").text
+    charged = terms.replace("bridge_charge: {value: none", "bridge_charge: {value: full")
+    assert charged != terms
+    space.services.policies.apply("terms", charged, "ann")
+    begin(space, "acme", START)
+    on(space, date(2027, 5, 1))
+    papers = space.services.contracts.papers
+    papers.request_change("acme", ANN, paper(space), plan="pro", requested_on=date(2027, 5, 12))
+    papers.request_start_day("acme", ANN, paper(space), 1)
+    on(space, date(2027, 6, 1))
+    *_, bridge, june = issue(space)
+    assert bridge.period and june.period
+    assert (bridge.period.kind, lines(bridge)) == ("bridge", [("bridge_fee", 30_000)])
+    assert lines(june)[-1] == ("monthly_fee", 220_000)
+    assert [one.lines[-1].figures["plan"] for one in (bridge, june)] == ["Standard 100 GB", "Pro 1 TB"]
+    on(space, date(2027, 5, 25))
+    assert space.services.billing.damages.standing("acme").cap == 30_000
+    on(space, date(2027, 6, 1))
+    assert space.services.billing.damages.standing("acme").cap == 220_000
+
+
 def test_what_the_rules_cannot_invoice_is_told_with_the_rule_and_does_not_stop_the_others(space: Space) -> None:
     begin(space, "acme", START)
     begin(space, "odd", START, customer={**CUSTOMER, "name": "A\tB"})

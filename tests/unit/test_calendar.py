@@ -114,6 +114,18 @@ def test_months_start_on_the_start_day_or_on_the_last_day_of_a_month_without_it(
     assert calendar.anchor == next(p.start for p in calendar.periods() if p.kind is PeriodKind.MONTH)
 
 
+@given(calendars())
+def test_each_period_is_priced_by_the_month_that_it_is_or_follows(calendar: BillingCalendar) -> None:
+    try:
+        periods = calendar.until(calendar.start_date + timedelta(days=500))
+    except CalendarError:
+        return
+    month = calendar.start_date
+    for period in periods:
+        month = period.start if period.kind is PeriodKind.MONTH else month
+        assert calendar.priced_from(period) == month
+
+
 @settings(deadline=None)
 @given(days, start_days)
 def test_without_changes_there_is_at_most_one_stub_and_no_bridge(start: date, day: int) -> None:

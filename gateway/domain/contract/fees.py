@@ -78,6 +78,11 @@ def first_month_after(calendar: BillingCalendar, day: date) -> Period:
     return next(one for one in calendar.periods() if one.kind is PeriodKind.MONTH and one.start > day)
 
 
+def part_fee(fee: int, mode: str, days: int, divisor: int) -> int:
+    """What a stub or bridge of so many days costs, of a month's fee (FEE-04, D-18). ``mode``: none, prorata, full."""
+    return {"none": 0, "prorata": min(fee, fee * days // divisor), "full": fee}[mode]
+
+
 @dataclass(frozen=True, slots=True)
 class Upgrade:
     """A change already in force, in place of the plan before it. ``revised``: the provider changed the price (REV-01),

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.domain.calendar import Period, PeriodKind
 from gateway.domain.contract.ending import early_termination
-from gateway.domain.contract.fees import FeeHistory
+from gateway.domain.contract.fees import FeeHistory, part_fee
 from gateway.domain.contract.notices import earliest_event
 from gateway.domain.contract.term import ContractTerms
 from gateway.domain.contract.values import PlanFees, RuleError
@@ -185,8 +185,7 @@ def _period_line(account: Account, period: Period, fees: PlanFees) -> Line:
     stub = period.kind is PeriodKind.STUB
     mode = account.stub_charge if stub else account.bridge_charge
     divisor = account.terms.values.prorata_days
-    part = min(fees.monthly, fees.monthly * period.days // divisor)
-    amount = {"none": 0, "prorata": part, "full": fees.monthly}[mode]
+    amount = part_fee(fees.monthly, mode, period.days, divisor)
     parts |= {"charge": mode, "days": period.days, "divisor": divisor}
     return Line("stub_fee" if stub else "bridge_fee", amount, "FEE-04", parts)
 

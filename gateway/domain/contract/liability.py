@@ -39,4 +39,5 @@ def _monthly_fee(contract: Contract, on: date, values: ContractValues) -> int:
     day = min(on, ended_on(contract, on, values) or on)
     if terms is None or day < terms.calendar.start_date:
         return contract.agreed.fees.monthly
-    return contract.billed_plan(terms.calendar.period_of(day).start).fees.monthly
+    calendar = terms.calendar
+    return contract.billed_plan(calendar.priced_from(calendar.period_of(day))).fees.monthly

@@ -148,7 +148,8 @@ class Contract:
         return found
 
     def billed_plan(self, start: date) -> Agreed:
-        """The plan that is billed in the period that starts on a day (CHG-03, REV-01)."""
+        """The plan that is billed in the month that starts on a day (CHG-03, REV-01); for any other period the day is
+        :meth:`BillingCalendar.priced_from`."""
         assert self.agreed is not None
         current = self.agreed
         for one in self.plans():

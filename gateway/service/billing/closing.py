@@ -189,7 +189,8 @@ class Closing:
 
     def _prices(self, contract: Contract, period: Period) -> bool:
         """Whether usage of a period has a price."""
-        agreed = contract.billed_plan(period.start)
+        terms = contract.terms(self._values(contract))
+        agreed = contract.billed_plan(terms.calendar.priced_from(period) if terms else period.start)
         listed = self._plans().plans.get(agreed.plan)
         return bool((listed.prices if listed else ()) if agreed.prices is None else agreed.prices)
 

@@ -117,7 +117,8 @@ class Preparation:
         waiting: _Waiting,
         place: int,
     ) -> Prepared:
-        name, start = self._ledger.contract.name, draft.period.start if draft.period else draft.dated
+        name, calendar = self._ledger.contract.name, self._account.terms.calendar
+        start = calendar.priced_from(draft.period) if draft.period else draft.dated
         extra, usage_of, corrected = waiting.take(draft.dated, tax_rate(self._account.tax_rates, draft.dated))
         if kind is not Kind.CLOSING:
             days = self._ledger.contract.agreements.get("payment", 0)
