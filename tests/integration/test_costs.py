@@ -44,12 +44,13 @@ BOUNDS = {
     "MOVE of a file": Cost(19, commits=1, steps=1_300),
     "MOVE of 1 000": Cost(21, commits=1, steps=8_000),
     "COPY of 1 000": Cost(20, commits=1, steps=320_000),
-    "DELETE of a file": Cost(24, commits=1, steps=1_500),
-    "DELETE of 1 000": Cost(1024, commits=1, steps=270_000),
-    "S3 GET 4 KiB": Cost(2, steps=300),
+    "DELETE of a file": Cost(19, commits=1, steps=1_100),
+    "DELETE of 1 000": Cost(22, commits=1, steps=270_000),
+    "S3 GET 4 KiB": Cost(3, steps=300),
+    "S3 GET 4 KiB again": Cost(2, steps=50),
     "S3 PUT 4 KiB": Cost(11, commits=1, steps=1_200),
-    "S3 list of 1 000": Cost(3, steps=40_000),
-    "S3 delete of 1 000": Cost(19_001, commits=1000, steps=1_800_000),
+    "S3 list of 1 000": Cost(3, steps=25_000),
+    "S3 delete of 1 000": Cost(14_010, commits=1000, steps=1_400_000),
 }
 
 Request = Callable[[], object]
@@ -185,6 +186,7 @@ OPERATIONS: dict[str, Callable[[Operations, int], Request]] = {
     "DELETE of a file": Operations.delete,
     "DELETE of 1 000": Operations.delete_many,
     "S3 GET 4 KiB": Operations.s3_get,
+    "S3 GET 4 KiB again": Operations.s3_get,
     "S3 PUT 4 KiB": Operations.s3_put,
     "S3 list of 1 000": Operations.s3_list,
     "S3 delete of 1 000": Operations.s3_delete,
