@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gateway.domain.acts import Act
-from gateway.domain.contract.sla import Cause
+from gateway.domain.contract.sla import Cause, needs_notices
 from gateway.domain.contract.values import SEED, ContractValues
 
 INCIDENT = "incident:"
@@ -153,11 +153,9 @@ def notices_due(incident: Incident, now: int, values: ContractValues = SEED) -> 
     begun, over = incident.recognised_at, incident.recovered_at
     if incident.kind is not IncidentKind.OUTAGE or not incident.is_recognised or begun is None:
         return []
-    if not incident.full_stop or incident.cause is Cause.CUSTOMER:
+    if not needs_notices(incident.full_stop, incident.cause, None if over is None else over - begun, values):
         return []
     limit = values.notice_limit_seconds * 1000
-    if over is not None and over - begun <= values.notice_min_stop_seconds * 1000:
-        return []
     due = []
     if not _was_given(incident, OCCURRENCE, None, values):
         due.append(NoticeDue(incident.id, OCCURRENCE, begun, begun + limit))

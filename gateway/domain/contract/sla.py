@@ -257,8 +257,8 @@ def _breaches(month: Month, incidents: Incidents, runs: Sequence[Run], values: C
 def _missed_notices(outage: Outage, as_of: int | None, values: ContractValues) -> list[str]:
     """SLA-ON-01 to 03: the notices of a long full stop that were not given within the hour."""
     limit = values.notice_limit_seconds * 1000
-    length = (_end(outage.recovered_at, as_of) - outage.recognised_at) // 1000
-    if not outage.full_stop or outage.cause is Cause.CUSTOMER or length <= values.notice_min_stop_seconds:
+    length = _end(outage.recovered_at, as_of) - outage.recognised_at
+    if not needs_notices(outage.full_stop, outage.cause, length, values):
         return []
 
     def given(what: str, earliest: int | None, latest: int) -> bool:
@@ -278,6 +278,14 @@ def _missed_notices(outage: Outage, as_of: int | None, values: ContractValues) -
         if not pending:
             missed.append(f"{outage.id}:recovery")
     return missed
+
+
+def needs_notices(full_stop: bool, cause: Cause, length: int | None, values: ContractValues = SEED) -> bool:
+    """SLA-ON-02 (D-69): a full stop of over 60 minutes that is not the fault of the customer. ``length`` in ms,
+    maintenance not cut out; None: it is not known yet, so that the notices are due."""
+    if not full_stop or cause is Cause.CUSTOMER:
+        return False
+    return length is None or length // 1000 > values.notice_min_stop_seconds
 
 
 # -- credits and claims -----------------------------------------------------------------------------------------------
