@@ -1,7 +1,7 @@
 # make run     a gateway with an embedded database, local storage and a demo tenant, until Ctrl-C
 # make test    the whole suite, after installing what it needs
 # make check   ruff, mypy, import-linter
-# make bench   kurado and the servers beside it that are installed (bench/README.md)
+# make bench   kurado beside the servers it is held to, those that are installed (bench/README.md)
 # make lock    pins the newest versions that pyproject.toml allows (developers)
 # make clean   removes the environment that the targets above create
 #
@@ -41,7 +41,8 @@ check: $(STAMPS)/project-dev
 	$(BIN)/lint-imports
 
 bench: $(STAMPS)/project-run
-	BENCH_KURADO=$(CURDIR)/$(BIN)/kurado BENCH_PYTHON=$(CURDIR)/$(BIN)/python $(PYTHON) bench/run.py \
+	PATH=$(CURDIR)/$(BIN):$$PATH BENCH_KURADO=$(CURDIR)/$(BIN)/kurado BENCH_PYTHON=$(CURDIR)/$(BIN)/python \
+		$(PYTHON) bench/run.py \
 		$(if $(SERVERS),--servers $(SERVERS),--rows --json bench.json) --reference apache $(ARGS)
 
 debian-test-packages:
