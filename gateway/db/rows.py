@@ -78,7 +78,8 @@ def entry_from_row(row: Row) -> Entry:
     if row[4] is None and len(row) == 8:
         return Entry._make(row)
     facts = facts_of(row[8], row[9], row[10], text_to_mapping(row[11])) if len(row) > 8 and row[8] else None
-    return Entry(row[0], row[1], row[2], row[3], text_to_mapping(row[4]), row[5], row[6], facts)
+    props = text_to_mapping(row[4]) if row[4] else None
+    return Entry(row[0], row[1], row[2], row[3], props, row[5], row[6], facts)
 
 
 def node_to_row(node: Node) -> tuple[Any, ...]:

@@ -338,12 +338,14 @@ class Files:
         limits = self._settling.limits(caller.tenant)
         source = self.get(caller, path)
         nodes = self._db.read(lambda tx: tx.nodes.subtree_size(source.id, BATCH + 1))[0] if infinite else 1
-        self._check_downloads(caller, source, infinite)
         hidden: Node | None = None
         if nodes > BATCH:
             # refused before the long part: the same checks come again in the transaction that attaches it
             self._db.read(lambda tx: self._copy_places(tx, caller, path, destination, overwrite, conditions))
-            hidden = self._trees.copy_hidden(caller, source, destination[-1], limits)
+            check = self._download_check(caller)
+            hidden = self._trees.copy_hidden(caller, source, destination[-1], limits, check)
+        else:
+            self._check_downloads(caller, source, infinite)
 
         def work(tx: Tx) -> Placed:
             node, target, now = self._copy_places(tx, caller, path, destination, overwrite, conditions)
@@ -419,10 +421,16 @@ class Files:
         """COPY reads its source: whatever may not be downloaded may not be copied."""
         if not self._host.implements("check_download"):
             return
-        nodes = self._db.read(lambda tx: tx.nodes.subtree(source.id)) if infinite else [source]
-        for node in nodes:
+        check = self._download_check(caller)
+        for node in self._db.read(lambda tx: tx.nodes.subtree(source.id)) if infinite else [source]:
+            check(node)
+
+    def _download_check(self, caller: Caller) -> Callable[[Node], None]:
+        def check(node: Node) -> None:
             if not node.is_collection:
                 self._host.check("check_download", caller=caller, node=node)
+
+        return check
 
     # -- common -------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ holds the writer for long and nobody ever sees half of it; usage moves with the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gateway.domain.errors import Held, KuradoError, Unavailable
 from gateway.domain.events import NODE_DELETED, TREE_COPIED, TREE_ERASED, node_to_json
@@ -110,14 +110,17 @@ class Trees:
             raise Held("content that waits for a verdict cannot be copied")
         return stamped(renumbered(version, version_id, webdav_etag(version_id), now), Versioning.OFF)
 
-    def copy_hidden(self, caller: Caller, source: Node, name: str, limits: Limits) -> Node:
-        """Copies a large tree in batches to an invisible place; returns its root, to be attached by ``place``.
+    def copy_hidden(
+        self, caller: Caller, source: Node, name: str, limits: Limits, check: Callable[[Node], None]
+    ) -> Node:
+        """Copies a large tree in batches to an invisible place; returns its root, to be attached by ``place``. Each
+        node is given to ``check`` before it is copied.
 
-        Raises QuotaExceeded or Held after leaving what was copied to the steward.
+        Raises QuotaExceeded, Held or what ``check`` refuses with, after leaving what was copied to the steward.
         """
         now = self._settling.clock()
         root = self.copies([source], None, name, now)[0]
-        batches = self._batches(source, root, now)
+        batches = self._batches(source, root, now, check)
         first, read_at = True, now
         try:
             for batch in batches:
@@ -132,7 +135,7 @@ class Trees:
             raise
         return root
 
-    def _batches(self, source: Node, root: Node, now: int) -> Iterator[list[Node]]:
+    def _batches(self, source: Node, root: Node, now: int, check: Callable[[Node], None]) -> Iterator[list[Node]]:
         """The copies of everything below ``source``, breadth first, a page of the source at a time."""
         waiting = deque([(source.id, root.id)])
         batch: list[Node] = []
@@ -143,6 +146,7 @@ class Trees:
                 after = sort_key(page[-1].name, collection=page[-1].is_collection)
                 numbers = iter(self._ids.block(now, 2 * len(page)))
                 for child in page:
+                    check(child)
                     copy = self._copy(child, numbers, to_id, child.name, now)
                     batch.append(copy)
                     if child.is_collection:

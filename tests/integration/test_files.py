@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,6 +262,39 @@ def test_large_trees_are_copied_and_erased_in_batches(space: Space, monkeypatch:
     for _ in range(20):
         space.services.trees.erase_detached()
     assert space.used() == (16, 16)
+
+
+@pytest.mark.parametrize("batch", [3, 1000])
+def test_a_copy_of_whatever_size_asks_of_each_file_whether_it_may_be_read(
+    space: Space, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(trees, "BATCH", batch)
+    monkeypatch.setattr("gateway.service.files.BATCH", batch)
+    space.mkcol("top")
+    space.mkcol("top/in")
+    for name in ("top/a", "top/b", "top/in/c", "top/in/d"):
+        space.put(name, b"1")
+    host, asked = space.services.host, []
+    monkeypatch.setattr(host, "implements", lambda hook: hook == "check_download" or type(host).implements(host, hook))
+
+    def check(hook: str, **arguments: Any) -> None:
+        if hook == "check_download":
+            asked.append(arguments["node"].name)
+            if arguments["node"].name == refused:
+                raise Forbidden("not this one")
+
+    monkeypatch.setattr(host, "check", check)
+    refused = "d"
+    with pytest.raises(Forbidden):
+        space.services.files.copy(space.caller, ("top",), ("copy",))
+    while space.services.trees.erase_detached():
+        pass
+    assert space.names() == ["top/"]
+    assert space.used() == (4, 4)
+    asked.clear()
+    refused = ""
+    space.services.files.copy(space.caller, ("top",), ("copy",))
+    assert sorted(asked) == ["a", "b", "c", "d"]
 
 
 def test_a_large_copy_above_the_quota_leaves_nothing(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:

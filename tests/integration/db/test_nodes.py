@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.db.engine import SqlDatabase
+from gateway.domain.entry import entry_of
 from gateway.domain.errors import AlreadyExists, Forbidden, NotEmpty, NotFound
 from gateway.domain.lock import Lock, Scope
 from gateway.domain.names import sort_key
@@ -63,6 +64,34 @@ def test_composed_and_decomposed_names_are_the_same(db: SqlDatabase, tenant: Ten
     assert db.read(lambda tx: tx.nodes.child(tenant.root_id, NFD)) == node
     with pytest.raises(AlreadyExists):
         store(db, file(tenant.id, tenant.root_id, NFD))
+
+
+def test_entries_are_the_children_as_their_listing_shows_them(db: SqlDatabase, tenant: Tenant) -> None:
+    told = replace(version(7), facts={"image.width": "9", "state": "mine"}, mtime=NOW + 5)
+    store(
+        db,
+        collection(tenant.id, tenant.root_id, "c", props={"{urn:x}p": "<p>1</p>"}, modified_at=NOW + 2),
+        collection(tenant.id, tenant.root_id, "d"),
+        file(tenant.id, tenant.root_id, NFD, version=told),
+        file(tenant.id, tenant.root_id, "plain", props={"{urn:x}q": "<q/>"}),
+    )
+    children = db.read(lambda tx: tx.nodes.children(tenant.root_id))
+    full = db.read(lambda tx: tx.nodes.entries(tenant.root_id, None, 10, with_facts=True))
+    assert full == [entry_of(node) for node in children]
+    assert full[2].facts is None or full[2].facts["state"] == "clean"
+    bare = db.read(lambda tx: tx.nodes.entries(tenant.root_id, None, 10, with_facts=False))
+    assert bare == [entry._replace(facts=None) for entry in full]
+    after = sort_key(full[1].name, collection=True)
+    assert db.read(lambda tx: tx.nodes.entries(tenant.root_id, after, 1, with_facts=False)) == bare[2:3]
+
+
+def test_of_many_blobs_those_that_nothing_uses_are_told(db: SqlDatabase, tenant: Tenant) -> None:
+    used = file(tenant.id, tenant.root_id, "f")
+    assert used.version
+    store(db, used)
+    blobs = ["gone", used.version.blob_id, "\u304c"]
+    assert db.read(lambda tx: tx.nodes.unreferenced(blobs)) == ["gone", "\u304c"]
+    assert db.read(lambda tx: tx.nodes.unreferenced([])) == []
 
 
 def test_the_collection_is_found_where_a_file_has_its_name(db: SqlDatabase, tenant: Tenant) -> None:
