@@ -266,7 +266,7 @@ class BlobStoreContract:
         def one() -> None:
             writer = store.writer("t/twice")
             writer.write(content)
-            barrier.wait(10)
+            barrier.wait(120)
             writer.commit()
 
         with ThreadPoolExecutor(2) as pool:

@@ -11,17 +11,17 @@ import io
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import tarfile
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+
+from gateway.testing.programs import Program, claim_port
 
 # Built from two halves, so that no scanner takes this file for the test virus.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -43,7 +43,7 @@ def find_clamd() -> str:
 
 
 @dataclass
-class Clamd:
+class Clamd(Program):
     """A clamd that is started in ``folder`` (which may hold one that was stopped). ``options`` go to clamd.conf."""
 
     folder: Path
@@ -64,51 +64,20 @@ class Clamd:
     def unix(self) -> str:
         return f"unix:{self.socket_path}"
 
-    def start(self, wait: float = 60) -> Clamd:
+    def start(self, wait: float = 180) -> Clamd:
         """Starts it and returns when it answers PING; RuntimeError with its log when it does not."""
         program = find_clamd()
-        self.port = self.port or free_port()
+        self.port = self.port or claim_port()
         self._write_files()
         self.socket_path.unlink(missing_ok=True)
-        with (self.folder / "clamd.out").open("wb") as out:
-            command = [program, f"--config-file={self.folder / 'clamd.conf'}"]
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
-        end = time.monotonic() + wait
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                raise RuntimeError("clamd did not start:\n" + (self.folder / "clamd.out").read_text(errors="replace"))
-            time.sleep(0.05)
+        words = [program, f"--config-file={self.folder / 'clamd.conf'}"]
+        self.launch(words, self.folder / "clamd.out", self._answers, wait)
         return self
-
-    def stop(self, sig: int = signal.SIGTERM) -> None:
-        """Ends it; no error when it does not run."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            process.send_signal(sig)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def pause(self) -> None:
-        """Freezes it: connections are still taken, nothing is answered."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Clamd:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
         self.stop()
 
     def _answers(self) -> bool:
@@ -153,13 +122,6 @@ class Clamd:
             **self.options,
         }
         return "".join(f"{name} {value}\n" for name, value in values.items())
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def dated_definitions(at: datetime) -> bytes:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import mmap
 import struct
 import sys
+import time
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from gateway import cli
 from gateway.commands.app import Application
-from gateway.domain.calendar import JST
+from gateway.daemon import wall_clock
+from gateway.domain.calendar import JST, jst_date
 
 _NOW = struct.Struct("<q")
 
@@ -39,6 +42,20 @@ class Timepiece:
         if isinstance(day, str):
             day = date.fromisoformat(day)
         self.set(datetime(day.year, day.month, day.day, tzinfo=JST) + timedelta(hours=hour))
+
+
+def from_noon(day: date) -> Callable[[], int]:
+    """A clock that goes, from noon of that day in Japan on: midnight does not come while a test runs."""
+    ahead = int(datetime(day.year, day.month, day.day, 12, tzinfo=JST).timestamp() * 1000) - wall_clock()
+    return lambda: wall_clock() + ahead
+
+
+def lasting_today(seconds: float = 300) -> date:
+    """The day in Japan, for a daemon on the real clock; it lasts so long at least, else the next one is awaited."""
+    left = -(wall_clock() + 9 * 3_600_000) % 86_400_000 / 1000
+    if left < seconds:
+        time.sleep(left + 1)
+    return jst_date(wall_clock())
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ class LoopDisk:
 
     def unmount(self) -> None:
         """Waits for processes that were killed: threads of a dead process hold its files a moment longer."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while True:
             try:
                 _run("umount", str(self.folder))
@@ -97,7 +97,7 @@ def _free(folder: Path) -> int:
 
 def _run(*command: str) -> None:
     done = subprocess.run(
-        [find_program(command[0]) or command[0], *command[1:]], capture_output=True, text=True, timeout=60, check=False
+        [find_program(command[0]) or command[0], *command[1:]], capture_output=True, text=True, timeout=300, check=False
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr.strip()}")

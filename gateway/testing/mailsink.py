@@ -9,7 +9,6 @@ import asyncio
 import email
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email import policy
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from gateway.testing.waiting import PATIENCE, until
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class MailSink:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="mail sink", daemon=True)
         self._thread.start()
-        assert ready.wait(10), "the mail sink did not start"
+        assert ready.wait(PATIENCE), "the mail sink did not start"
         return self
 
     def stop(self) -> None:
@@ -163,12 +164,9 @@ class MailSink:
 
     # -- for tests ----------------------------------------------------------------------------------------------------
 
-    def wait(self, enough: Callable[[list[Captured]], bool], seconds: float = 30.0) -> list[Captured]:
+    def wait(self, enough: Callable[[list[Captured]], bool], seconds: float = PATIENCE) -> list[Captured]:
         """Waits for mails of a daemon that works by itself; returns all of them."""
-        deadline = time.monotonic() + seconds
-        while not enough(self.mails):
-            assert time.monotonic() < deadline, f"mails so far: {[mail.subject for mail in self.mails]}"
-            time.sleep(0.05)
+        until(lambda: enough(self.mails), lambda: [mail.subject for mail in self.mails], seconds=seconds)
         return list(self.mails)
 
     def settings(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     text: str | None = None,
-    timeout: float = 120,
+    timeout: float = 900,
     check: bool = True,
 ) -> Done:
     """Runs a program that :func:`gateway.testing.needs.find_program` finds; fails the test unless it ends with 0."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from gateway.testing.programs import claim_port
 
 _USER = "postgres"
 _SETTINGS = """
@@ -33,7 +34,7 @@ class PostgresServer:
         self._bin = _find_programs()
         self.folder = Path(tempfile.mkdtemp(prefix="kurado-pg-"))
         self._password = secrets.token_hex(8)
-        self.port = _free_port()
+        self.port = claim_port()
         self._emptied: list[str] = []
         try:
             self._make_cluster(fsync)
@@ -113,10 +114,3 @@ def _find_programs() -> Path:
     if not found:
         raise PostgresMissing("PostgreSQL is not installed (Debian package postgresql)")
     return found[-1].parent
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

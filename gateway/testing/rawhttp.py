@@ -29,7 +29,7 @@ class LineClosed(Exception):
 class RawLine:
     """One connection."""
 
-    def __init__(self, address: tuple[str, int], timeout: float = 10.0) -> None:
+    def __init__(self, address: tuple[str, int], timeout: float = 120.0) -> None:
         self.socket = socket.create_connection(address, timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._timeout = timeout
@@ -62,7 +62,7 @@ class RawLine:
             return Answer(status, headers)
         return Answer(status, headers, self._body(headers))
 
-    def is_closed(self, seconds: float = 5.0) -> bool:
+    def is_closed(self, seconds: float = 120.0) -> bool:
         """Whether the server closes within the time, sending nothing more."""
         if self._buffer:
             return False
@@ -143,7 +143,7 @@ def basic(login: str, password: str) -> bytes:
     return b"Authorization: Basic " + base64.b64encode(f"{login}:{password}".encode()) + b"\r\n"
 
 
-def ask(address: tuple[str, int], request: bytes, timeout: float = 10.0, *, head_only: bool = False) -> Answer:
+def ask(address: tuple[str, int], request: bytes, timeout: float = 120.0, *, head_only: bool = False) -> Answer:
     """One request on a connection of its own. LineClosed; TimeoutError."""
     with RawLine(address, timeout) as line:
         line.try_send(request)
@@ -153,6 +153,6 @@ def ask(address: tuple[str, int], request: bytes, timeout: float = 10.0, *, head
 def seconds_of(address: tuple[str, int], request: bytes) -> float:
     """How long a good client waits for a 2xx answer, connection included."""
     began = time.monotonic()
-    answer = ask(address, request, 30.0)
+    answer = ask(address, request)
     assert 200 <= answer.status < 300, answer
     return time.monotonic() - began

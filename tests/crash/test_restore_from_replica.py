@@ -19,15 +19,14 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import cli
-from gateway.daemon import wall_clock
-from gateway.domain.calendar import jst_date
+from gateway.testing.clockwork import lasting_today
 from gateway.testing.server import PASSWORD, RunningGateway, start_gateway
 
 PROPPATCH = (
     b'<?xml version="1.0"?><D:propertyupdate xmlns:D="DAV:"><D:set><D:prop>'
     b'<x:colour xmlns:x="urn:example">indigo</x:colour></D:prop></D:set></D:propertyupdate>'
 )
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def ask(gateway: RunningGateway, method: str, path: str, body: bytes | None = No
     login = b64encode(f"{gateway.login}:{gateway.password}".encode()).decode()
     request.add_header("Authorization", f"Basic {login}")
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             content: bytes = answer.read()
             return content
     except urllib.error.HTTPError as error:
@@ -140,16 +139,15 @@ def command(gateway: RunningGateway, *words: str, password: str = "") -> str:
 
 def contract(gateway: RunningGateway, name: str) -> None:
     """A contract whose service starts today, with the user ``hanako``."""
-    now = wall_clock()
-    yesterday = (jst_date(now) - timedelta(days=1)).isoformat() + "T09:00+09:00"
+    day = lasting_today()
+    yesterday = (day - timedelta(days=1)).isoformat() + "T09:00+09:00"
     apply = ["--customer", "株式会社 ACME", "--address", "Tokyo", "--contact", "Hanako", "--email", "acme@example.jp"]
     apply += ["--plan", "standard", "--payment", "invoice", "--terms-version", "2017-06-01"]
     command(gateway, "contract", "apply", name, *apply, "--privacy-version", "3", "--privacy-agreed-at", yesterday)
     command(gateway, "contract", "review", name)
     command(gateway, "contract", "accept", name, "--minimum-months", "1", "--reason", "complete")
     command(gateway, "contract", "register", name, "--login", "hanako", "--password-stdin", password=PASSWORD + "\n")
-    today = jst_date(now).isoformat()
-    command(gateway, "contract", "notify-start", name, "--start-date", today, "--arrived-at", "now")
+    command(gateway, "contract", "notify-start", name, "--start-date", day.isoformat(), "--arrived-at", "now")
 
 
 def live_on(gateway: RunningGateway) -> None:

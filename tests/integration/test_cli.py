@@ -413,7 +413,7 @@ def test_an_import_without_a_scanner_tells_it_once_in_words(tmp_path: Path) -> N
     done = subprocess.run(
         [sys.executable, "-P", "-c", "from gateway.cli import main; main()", "--config", str(tmp_path / "gateway.yaml"),
          "import", "studio", str(tmp_path / "source")],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 1
     problem, stopped = done.stderr.splitlines()

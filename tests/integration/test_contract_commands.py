@@ -12,10 +12,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from gateway.cli import cli
+from gateway.commands.app import Application
 from gateway.daemon import wall_clock
 from gateway.domain.calendar import jst_date
+from gateway.testing.clockwork import from_noon
 
 TODAY = jst_date(wall_clock())
+CLOCK = from_noon(TODAY)
 YESTERDAY = f"{TODAY - timedelta(days=1)}T09:00+09:00"
 APPLY = (
     "--customer", "ACME", "--address", "Tokyo", "--contact", "Hanako", "--email", "acme@example.jp",
@@ -35,8 +38,12 @@ class Shell:
         self.letter.write_bytes(b"a letter")
 
     def run(self, *words: str, who: str = "ann", text: str | None = None) -> Result:
-        args = ["--config", str(self.folder / "gateway.yaml"), *words]
-        return CliRunner().invoke(cli, args, input=text, env={"LOGNAME": who}, prog_name="kurado")
+        config = self.folder / "gateway.yaml"
+        kurado = Application(config, timepiece=CLOCK)
+        args = ["--config", str(config), *words]
+        return CliRunner().invoke(
+            cli, args, input=text, env={"LOGNAME": who}, prog_name="kurado", obj=Application(config, timepiece=CLOCK)
+        )
 
     def ok(self, *words: str, who: str = "ann", text: str | None = None) -> str:
         result = self.run(*words, who=who, text=text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
@@ -15,6 +14,7 @@ import pytest
 from gateway.desk.pages import Desk, human_bytes
 from gateway.hooks import TrafficSample
 from gateway.testing.space import Space, open_space
+from gateway.testing.waiting import until
 
 
 @pytest.fixture
@@ -103,10 +103,7 @@ def test_the_overview_shows_tenants_facts_and_alarms_and_escapes_them(space: Spa
 
 def test_the_overview_answers_without_a_database(space: Space) -> None:
     (space.deployment.data_dir / "kurado.db").unlink()
-    deadline = time.monotonic() + 10
-    while 'class="error"' not in get(space, "/")[2]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: 'class="error"' in get(space, "/")[2])
     assert get(space, "/")[0] == "200 OK"
     assert get(space, "/readyz")[0].startswith("503")
     assert get(space, "/metrics")[0].startswith("503")

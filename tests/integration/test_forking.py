@@ -21,7 +21,7 @@ def test_a_child_ends_with_the_status_of_its_work(tmp_path: Path) -> None:
         good = fork("good", lambda: None, keep=(), output=output.fileno())
         told = fork("told", lambda: sys.exit(7), keep=(), output=output.fileno())
         bad = fork("bad", raises, keep=(), output=output.fileno())
-        assert [one.wait(30) for one in (good, told, bad)] == [0, 7, 1]
+        assert [one.wait(120) for one in (good, told, bad)] == [0, 7, 1]
     assert "a fault of the child" in (tmp_path / "output").read_text()
 
 
@@ -34,7 +34,7 @@ def test_a_child_has_no_descriptor_of_its_parent_but_those_it_is_given(tmp_path:
         os.write(write, repr((found, kept.fileno())).encode())
 
     with (tmp_path / "output").open("w") as output, kept, other:
-        fork("child", work, keep=(write, kept.fileno()), output=output.fileno()).wait(30)
+        fork("child", work, keep=(write, kept.fileno()), output=output.fileno()).wait(120)
     os.close(write)
     found, own = eval(os.read(read, 4096))  # noqa: S307 our own child wrote it
     os.close(read)
@@ -49,7 +49,7 @@ def test_a_signal_for_a_child_does_not_reach_a_handler_of_its_parent(tmp_path: P
         with (tmp_path / "output").open("w") as output:
             child = fork("child", lambda: time.sleep(30), keep=(), output=output.fileno())
             child.terminate()
-            assert child.wait(30) == -signal.SIGTERM
+            assert child.wait(120) == -signal.SIGTERM
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not seen
@@ -58,6 +58,6 @@ def test_a_signal_for_a_child_does_not_reach_a_handler_of_its_parent(tmp_path: P
 def test_who_is_buried_is_not_signalled_again(tmp_path: Path) -> None:
     with (tmp_path / "output").open("w") as output:
         child = fork("child", lambda: None, keep=(), output=output.fileno())
-    assert child.wait(30) == 0
+    assert child.wait(120) == 0
     child.kill()
     assert child.poll() == 0

@@ -14,12 +14,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import cli
+from gateway.commands.app import Application
 from gateway.daemon import wall_clock
 from gateway.domain.calendar import jst_date
+from gateway.testing.clockwork import from_noon
 from gateway.testing.contracts import ISSUER, begin
 from gateway.testing.space import Clock, open_space
 
 TODAY = jst_date(wall_clock())
+CLOCK = from_noon(TODAY)
 START = TODAY - timedelta(days=80)
 ZENGIN = {
     "name": "zengin",
@@ -38,7 +41,11 @@ class Operator:
         self.folder = folder
 
     def run(self, *words: str) -> Result:
-        return CliRunner().invoke(cli, ["--config", str(self.folder / "gateway.yaml"), *words], prog_name="kurado")
+        config = self.folder / "gateway.yaml"
+        kurado = Application(config, timepiece=CLOCK)
+        return CliRunner().invoke(
+            cli, ["--config", str(config), *words], prog_name="kurado", obj=Application(config, timepiece=CLOCK)
+        )
 
     def ok(self, *words: str) -> str:
         result = self.run(*words)

@@ -24,7 +24,7 @@ from gateway.policyfiles import packaged_documents
 from gateway.slots import only_one
 
 COMMAND = [sys.executable, "-P", "-c", "from gateway.cli import main; main()"]
-WAIT = 60.0
+WAIT = 240.0
 CONFIG = """\
 version: 1
 data_dir: data

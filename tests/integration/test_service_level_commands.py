@@ -1,4 +1,4 @@
-"""``kurado incident``, ``sla`` and ``claim``, run as an operator runs them, on a real clock."""
+"""``kurado incident``, ``sla`` and ``claim``, run as an operator runs them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from gateway.cli import cli
+from gateway.commands.app import Application
 from gateway.daemon import wall_clock
 from gateway.domain.calendar import format_jst, jst_date
+from gateway.testing.clockwork import from_noon
 
 TODAY = jst_date(wall_clock())
+CLOCK = from_noon(TODAY)
 APPLY = (
     "--customer", "ACME", "--address", "Tokyo", "--contact", "Hanako", "--email", "acme@example.jp",
     "--plan", "standard", "--payment", "invoice", "--terms-version", "2017-06-01",
@@ -37,8 +40,12 @@ class Shell:
         self.ok("contract", "notify-start", "acme", "--start-date", str(TODAY), "--arrived-at", "now")
 
     def run(self, *words: str, text: str | None = None) -> Result:
-        args = ["--config", str(self.folder / "gateway.yaml"), *words]
-        return CliRunner().invoke(cli, args, input=text, env={"LOGNAME": "ann"}, prog_name="kurado")
+        config = self.folder / "gateway.yaml"
+        kurado = Application(config, timepiece=CLOCK)
+        args = ["--config", str(config), *words]
+        return CliRunner().invoke(
+            cli, args, input=text, env={"LOGNAME": "ann"}, prog_name="kurado", obj=Application(config, timepiece=CLOCK)
+        )
 
     def ok(self, *words: str, text: str | None = None) -> str:
         result = self.run(*words, text=text)
@@ -133,7 +140,7 @@ def test_a_backup_by_other_means_is_attested(shell: Shell) -> None:
 def test_a_correction_needs_its_reason_and_something_to_correct(shell: Shell) -> None:
     name = shell.json("incident", "open", "--summary", "all down")["incident"]
     shell.refused("P-6", "incident", "correct", name, "--reason", "nothing")
-    earlier = format_jst(wall_clock() - 60_000)
+    earlier = format_jst(CLOCK() - 60_000)
     shell.ok("incident", "correct", name, "--recognised-at", earlier, "--reason", "the call came earlier")
     one = shell.json("incident", "correct", name, "--partial", "--reason", "listings worked")
     assert (one["recognised"], one["excluded_by"]) == (earlier, "SLA-AV-02")

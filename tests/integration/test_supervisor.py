@@ -27,7 +27,7 @@ from gateway.db.schema import REVISIONS
 from gateway.domain.tenant import Role
 from gateway.testing.needs import need
 
-WAIT = 30.0
+WAIT = 120.0
 COMMAND = [sys.executable, "-P", "-c", "from gateway.cli import main; main()"]
 AUTHORIZATION = "Basic " + base64.b64encode(b"ann:secret-of-ann").decode()
 CONFIG = """\

@@ -14,7 +14,7 @@ from gateway.testing.warm import program
 
 
 def run(command: list[str], folder: Path, *words: str, **options: object) -> tuple[int, str, str]:
-    done = subprocess.run([*command, *words], cwd=folder, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload]
+    done = subprocess.run([*command, *words], cwd=folder, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload]
     return done.returncode, done.stdout, done.stderr
 
 
@@ -52,6 +52,6 @@ def test_who_is_killed_takes_its_run_along(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
     ) as waiting:
         waiting.kill()
-        out, _ = waiting.communicate(timeout=30)  # ends when nobody holds the pipe any more
+        out, _ = waiting.communicate(timeout=120)  # ends when nobody holds the pipe any more
         assert waiting.returncode == -signal.SIGKILL
         assert out == b""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.daemon import wall_clock
-from gateway.domain.calendar import jst_date
+from gateway.testing.clockwork import lasting_today
 from gateway.testing.rawhttp import Answer, ask, basic
 from gateway.testing.server import PASSWORD, RunningGateway, start_gateway
+from gateway.testing.waiting import PATIENCE
 
 LOGIN = "hanako"
 LINE = basic(LOGIN, PASSWORD)
@@ -35,7 +35,7 @@ def request(gateway: RunningGateway, verb: str, path: str, fields: bytes = b"", 
 
 def all_answer(gateway: RunningGateway, status: int, path: str, verb: str = "OPTIONS") -> Answer:
     """Waits until every connection gets that answer; patient, because machines are busy. Returns one of them."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while True:
         answers = [request(gateway, verb, path) for _ in range(CONNECTIONS)]
         if {answer.status for answer in answers} == {status}:
@@ -45,7 +45,7 @@ def all_answer(gateway: RunningGateway, status: int, path: str, verb: str = "OPT
 
 def contract(gateway: RunningGateway, name: str) -> None:
     """A contract that starts today."""
-    yesterday = (jst_date(wall_clock()) - timedelta(days=1)).isoformat() + "T09:00+09:00"
+    yesterday = (lasting_today() - timedelta(days=1)).isoformat() + "T09:00+09:00"
     apply = ["--customer", "ACME", "--address", "Tokyo", "--contact", "Hanako", "--email", "acme@example.jp"]
     apply += ["--plan", "standard", "--payment", "invoice", "--terms-version", "2017-06-01"]
     gateway.cli("contract", "apply", name, *apply, "--privacy-version", "3", "--privacy-agreed-at", yesterday)
@@ -55,7 +55,7 @@ def contract(gateway: RunningGateway, name: str) -> None:
 
 
 def start(gateway: RunningGateway, name: str) -> None:
-    today = jst_date(wall_clock()).isoformat()
+    today = lasting_today().isoformat()
     gateway.cli("contract", "notify-start", name, "--start-date", today, "--arrived-at", "now")
 
 
@@ -169,7 +169,7 @@ def test_a_cancelled_contract_is_shown_with_its_last_day(gateway: RunningGateway
     bare = gateway.cli("contract", "cancel", "works", check=False)
     assert bare.returncode == 2  # no document in writing
     told = gateway.cli("contract", "cancel", "works", "--document", str(letter)).stdout
-    last = (jst_date(wall_clock()) + timedelta(days=30)).isoformat()
+    last = (lasting_today() + timedelta(days=30)).isoformat()
     assert f"last day {last}" in told
     assert hashlib.sha256(b"we leave").hexdigest()[:16] in gateway.cli("contract", "documents", "works").stdout
     late = gateway.cli("contract", "request-change", "works", "--plan", "pro", "--document", str(letter), check=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
 
 from gateway.testing.server import RunningGateway, start_gateway
+from gateway.testing.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,7 @@ def test_the_files_are_listed_with_the_checksums_of_what_was_put(gateway: Runnin
 def test_a_suspended_customer_still_sees_who_looked_and_no_files(gateway: RunningGateway) -> None:
     gateway.cli("tenant", "suspend", gateway.tenant)
     try:
-        latest = time.monotonic() + 10
-        while ask(gateway, f"/dav/{gateway.tenant}/")[0] != 403 and time.monotonic() < latest:
-            time.sleep(0.05)
+        until(lambda: ask(gateway, f"/dav/{gateway.tenant}/")[0] == 403)
         assert ask(gateway, f"/account/{gateway.tenant}/access.json")[0] == 200
         assert ask(gateway, f"/account/{gateway.tenant}/files.jsonl")[0] == 403
     finally:

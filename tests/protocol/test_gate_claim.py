@@ -7,28 +7,30 @@ import json
 import os
 from base64 import b64encode
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import urlencode
 
 import pytest
 
+from gateway.testing.clockwork import lasting_today
 from gateway.testing.server import RunningGateway, start_gateway
 
 PASSWORD = "correct horse"
-TODAY = datetime.now(UTC).astimezone(timezone(timedelta(hours=9))).date().isoformat()
+TODAY = "today"
+"""Stands for the date of the day on which the contract of the fixture began."""
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     plugins = [{"name": "contract_state"}, {"name": "quota"}]
     with start_gateway(tmp_path_factory.mktemp("claim"), plugins=plugins) as running:
+        running.env = {"DAY": lasting_today().isoformat()}
         filed = ["--customer", "ACME K.K.", "--address", "Tokyo", "--contact", "Sato", "--email", "a@example.jp"]
         filed += ["--plan", "standard", "--payment", "invoice", "--privacy-version", "1"]
         running.cli("contract", "apply", "works", *filed, "--privacy-agreed-at", "2026-03-10T09:00+09:00")
         running.cli("contract", "review", "works")
         running.cli("contract", "accept", "works", "--reason", "complete")
         running.cli("contract", "register", "works", "--login", "hanako", "--password-stdin", input=PASSWORD)
-        running.cli("contract", "notify-start", "works", "--start-date", TODAY, "--arrived-at", "now")
+        running.cli("contract", "notify-start", "works", "--start-date", running.env["DAY"], "--arrived-at", "now")
         yield running
 
 
@@ -40,6 +42,7 @@ def ask(
     tenant = "works" if login == "hanako" else gateway.tenant
     connection = http.client.HTTPConnection(*gateway.address)
     try:
+        fields = fields and {name: gateway.env["DAY"] if value == TODAY else value for name, value in fields.items()}
         body = urlencode(fields).encode() if fields is not None else None
         connection.request(method, f"/account/{tenant}/claim", body=body, headers=sent)
         answer = connection.getresponse()

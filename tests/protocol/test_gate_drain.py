@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from gateway.testing.rawhttp import Answer, RawLine, ask, basic
 from gateway.testing.server import LOGIN, PASSWORD, RunningGateway, start_gateway
+from gateway.testing.waiting import until
 
 LOGIN_LINE = basic(LOGIN, PASSWORD)
 
@@ -29,16 +29,7 @@ def head(verb: str, name: str, *fields: str) -> bytes:
 
 
 def put(gateway: RunningGateway, name: str, body: bytes) -> Answer:
-    return ask(gateway.address, head("PUT", name, f"Content-Length: {len(body)}") + body, 60)
-
-
-def until(condition: object, seconds: float = 30.0) -> None:
-    pause = threading.Event()
-    for _ in range(int(seconds * 20)):
-        if condition():  # type: ignore[operator]
-            return
-        pause.wait(0.05)
-    raise AssertionError("it did not happen in time")
+    return ask(gateway.address, head("PUT", name, f"Content-Length: {len(body)}") + body)
 
 
 def test_a_stop_finishes_what_is_under_way_and_closes_what_is_idle(gateway: RunningGateway) -> None:
@@ -46,9 +37,9 @@ def test_a_stop_finishes_what_is_under_way_and_closes_what_is_idle(gateway: Runn
     assert put(gateway, "large", large).status == 201
     gate = gateway.pids("gate")[0]
     with (
-        RawLine(gateway.address, 60) as upload,
-        RawLine(gateway.address, 60) as download,
-        RawLine(gateway.address, 60) as idle,
+        RawLine(gateway.address) as upload,
+        RawLine(gateway.address) as download,
+        RawLine(gateway.address) as idle,
     ):
         upload.send(head("PUT", "late", "Content-Length: 10", "Expect: 100-continue"))
         assert upload.answer().status == 100
@@ -57,14 +48,14 @@ def test_a_stop_finishes_what_is_under_way_and_closes_what_is_idle(gateway: Runn
         first = download.answer(head_only=True)
         assert gateway.process is not None
         gateway.process.terminate()
-        assert idle.is_closed(20)
+        assert idle.is_closed()
         upload.send(b"world")
         answer = upload.answer()
         assert answer.status == 201
         assert upload.is_closed()
         assert download._exactly(int(first.headers["content-length"])) == large
         assert download.is_closed()
-    gateway.process.wait(40)
+    gateway.process.wait(180)
     assert not Path(f"/proc/{gate}").exists()
     gateway.start()
     assert ask(gateway.address, head("GET", "late")).body == b"helloworld"
@@ -72,7 +63,7 @@ def test_a_stop_finishes_what_is_under_way_and_closes_what_is_idle(gateway: Runn
 
 def test_a_reload_takes_new_gates_in_and_finishes_what_the_old_ones_do(gateway: RunningGateway) -> None:
     old = gateway.pids("gate")
-    with RawLine(gateway.address, 60) as upload:
+    with RawLine(gateway.address) as upload:
         upload.send(head("PUT", "across", "Content-Length: 10", "Expect: 100-continue"))
         assert upload.answer().status == 100
         upload.send(b"hello")
@@ -90,7 +81,7 @@ def test_a_killed_gate_is_replaced_and_clients_come_back(gateway: RunningGateway
     (old,) = gateway.pids("gate")
     os.kill(old, signal.SIGKILL)
     until(lambda: gateway.pids("gate") not in ([], [old]))
-    assert ask(gateway.address, head("GET", "kept"), 30).body == b"kept"
+    assert ask(gateway.address, head("GET", "kept")).body == b"kept"
 
 
 def traffic_of(gateway: RunningGateway) -> tuple[int, int]:
@@ -106,13 +97,13 @@ def traffic_of(gateway: RunningGateway) -> tuple[int, int]:
 
 
 def test_traffic_is_booked_while_a_transfer_runs(gateway: RunningGateway) -> None:
-    with RawLine(gateway.address, 60) as line:
+    with RawLine(gateway.address) as line:
         line.send(head("PUT", "long", "Content-Length: 2000000") + bytes(1_000_000))
-        until(lambda: traffic_of(gateway)[0] >= 1_000_000, 10)
+        until(lambda: traffic_of(gateway)[0] >= 1_000_000)
         line.send(bytes(1_000_000))
         assert line.answer().status == 201
     assert ask(gateway.address, head("GET", "long")).status == 200
-    until(lambda: traffic_of(gateway) == (2_000_000, 2_000_000), 10)
+    until(lambda: traffic_of(gateway) == (2_000_000, 2_000_000))
 
 
 def test_a_stop_books_the_last_traffic(gateway: RunningGateway) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.testing.rawhttp import LineClosed, RawLine, ask, basic
 from gateway.testing.server import LOGIN, PASSWORD, RunningGateway, start_gateway
+from gateway.testing.waiting import until
 
 LOGIN_LINE = basic(LOGIN, PASSWORD)
 SIZES = [0, 1, 4096, 131_071, 131_072, 131_073, 1_000_000, 20_000_000]
@@ -23,7 +24,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     config = {"storage": {"backend": request.param}}
     with start_gateway(tmp_path_factory.mktemp("gateway"), config=config) as running:
         for size in SIZES:
-            with RawLine(running.address, 60) as line:
+            with RawLine(running.address) as line:
                 line.send(head("PUT", f"{size}", f"Content-Length: {size}") + content(size))
                 assert line.answer().status == 201
         yield running
@@ -40,7 +41,7 @@ def head(verb: str, name: str, *fields: str, version: str = "1.1") -> bytes:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_files_of_any_size_come_whole_and_the_connection_goes_on(gateway: RunningGateway, size: int) -> None:
-    with RawLine(gateway.address, 60) as line:
+    with RawLine(gateway.address) as line:
         for _ in range(2):
             line.send(head("GET", f"{size}"))
             answer = line.answer()
@@ -62,7 +63,7 @@ def test_head_has_the_headers_of_get_and_no_body(gateway: RunningGateway, size: 
 
 def test_ranges_are_exact(gateway: RunningGateway) -> None:
     whole = content(20_000_000)
-    with RawLine(gateway.address, 60) as line:
+    with RawLine(gateway.address) as line:
         for start, end in [(0, 0), (1, 9_999_999), (19_999_999, 19_999_999), (131_072, 400_000)]:
             line.send(head("GET", "20000000", f"Range: bytes={start}-{end}"))
             answer = line.answer()
@@ -78,7 +79,7 @@ def test_ranges_are_exact(gateway: RunningGateway) -> None:
 
 def test_several_requests_on_one_line_come_in_order_with_large_files_between(gateway: RunningGateway) -> None:
     names = [4096, 20_000_000, 1, 1_000_000, 0, 20_000_000, 4096]
-    with RawLine(gateway.address, 60) as line:
+    with RawLine(gateway.address) as line:
         line.send(b"".join(head("GET", f"{size}") for size in names))
         for size in names:
             assert line.answer().body == content(size)
@@ -108,7 +109,7 @@ def test_http_1_0_is_answered_in_its_own_way(gateway: RunningGateway) -> None:
 
 
 def test_a_reader_that_pauses_gets_everything(gateway: RunningGateway) -> None:
-    with RawLine(gateway.address, 60) as line:
+    with RawLine(gateway.address) as line:
         line.send(head("GET", "20000000") + head("GET", "1"))
         threading.Event().wait(0.3)
         assert line.answer().body == content(20_000_000)
@@ -117,18 +118,18 @@ def test_a_reader_that_pauses_gets_everything(gateway: RunningGateway) -> None:
 
 def test_a_reader_that_leaves_costs_no_descriptor(gateway: RunningGateway) -> None:
     folder = Path(f"/proc/{gateway.pids('gate')[0]}/fd")
+
+    def leave(times: int) -> None:
+        for _ in range(times):
+            with RawLine(gateway.address) as line:
+                line.send(head("GET", "20000000"))
+                line.answer(head_only=True)
+                line.reset()
+
+    leave(20)  # threads open what they keep, each its connection to the database
     before = len(list(folder.iterdir()))
-    for _ in range(20):
-        with RawLine(gateway.address) as line:
-            line.send(head("GET", "20000000"))
-            line.answer(head_only=True)
-            line.reset()
-    pause = threading.Event()
-    for _ in range(100):
-        if len(list(folder.iterdir())) <= before + 2:
-            break
-        pause.wait(0.05)
-    assert len(list(folder.iterdir())) <= before + 2
+    leave(60)
+    until(lambda: len(list(folder.iterdir())) < before + 30)
 
 
 def blobs(gateway: RunningGateway, size: int) -> list[Path]:
@@ -138,7 +139,7 @@ def blobs(gateway: RunningGateway, size: int) -> list[Path]:
 def test_a_truncated_blob_is_never_sent_as_a_whole_file(tmp_path: Path) -> None:
     with start_gateway(tmp_path) as gateway:
         for size in (50_000, 20_000_000):
-            with RawLine(gateway.address, 60) as line:
+            with RawLine(gateway.address) as line:
                 line.send(head("PUT", f"{size}", f"Content-Length: {size}") + content(size))
                 assert line.answer().status == 201
             (blob,) = blobs(gateway, size)
@@ -153,8 +154,8 @@ def test_a_truncated_blob_is_never_sent_as_a_whole_file(tmp_path: Path) -> None:
 
 def test_a_blob_cut_while_it_is_sent_cuts_the_line(tmp_path: Path) -> None:
     size = 60_000_000
-    with start_gateway(tmp_path) as gateway, RawLine(gateway.address, 60) as line:
-        with RawLine(gateway.address, 60) as upload:
+    with start_gateway(tmp_path) as gateway, RawLine(gateway.address) as line:
+        with RawLine(gateway.address) as upload:
             upload.send(head("PUT", "big", f"Content-Length: {size}") + content(size))
             assert upload.answer().status == 201
         (blob,) = blobs(gateway, size)

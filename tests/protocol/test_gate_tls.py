@@ -16,6 +16,7 @@ import pytest
 from gateway.testing.needs import need
 from gateway.testing.rawhttp import LineClosed, RawLine, basic
 from gateway.testing.server import LOGIN, PASSWORD, RunningGateway, start_gateway
+from gateway.testing.waiting import until
 
 LOGIN_LINE = basic(LOGIN, PASSWORD)
 
@@ -47,7 +48,7 @@ def tls_line(gateway: RunningGateway) -> Iterator[Callable[[], RawLine]]:
 
     def open_line() -> RawLine:
         context = ssl.create_default_context(cafile=str(gateway.folder / "cert.pem"))
-        line = RawLine(gateway.address, 60)
+        line = RawLine(gateway.address)
         opened.append(line)
         line.socket = context.wrap_socket(line.socket, server_hostname="localhost")
         return line
@@ -113,16 +114,32 @@ def test_a_reload_takes_up_a_new_certificate_and_finishes_what_runs(
 ) -> None:
     upload = tls_line()
     upload.send(head("PUT", "across", "Content-Length: 10") + b"hello")
-    old = ssl.get_server_certificate(gateway.address)
+    over, failures = threading.Event(), []  # type: ignore[var-annotated]
+
+    def knock() -> None:
+        while not over.is_set():
+            try:
+                with RawLine(gateway.address) as line:
+                    line.socket = ssl._create_unverified_context().wrap_socket(line.socket)
+                    line.send(head("GET", "nothing"))
+                    assert line.answer().status == 404
+            except (OSError, LineClosed, AssertionError) as error:
+                failures.append(error)
+
+    knocking = [threading.Thread(target=knock) for _ in range(3)]
+    for thread in knocking:
+        thread.start()
     make_certificate(gateway.folder)
+    new = (gateway.folder / "cert.pem").read_text()
     assert gateway.process is not None
     os.kill(gateway.process.pid, signal.SIGHUP)
-    pause = threading.Event()
-    for _ in range(600):
-        if ssl.get_server_certificate(gateway.address) != old:
-            break
-        pause.wait(0.05)
-    assert ssl.get_server_certificate(gateway.address) != old
+    try:  # for a while both old and new gates take connections
+        until(lambda: {ssl.get_server_certificate(gateway.address) for _ in range(16)} == {new})
+    finally:
+        over.set()
+        for thread in knocking:
+            thread.join()
+    assert failures == []
     upload.send(b"world")
     assert upload.answer().status == 201
     again = tls_line()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.testing.server import RunningGateway, start_gateway
+from gateway.testing.waiting import PATIENCE
 
 NOBODY = "127.0.0.1:1"
 
@@ -25,7 +26,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
 
 def incident(gateway: RunningGateway, source: str) -> dict[str, Any]:
     """Waits for the incident that a health fact was drafted into; patient, because machines are busy."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     while True:
         for row in json.loads(gateway.cli("incident", "list", "--json").stdout):
             full: dict[str, Any] = json.loads(gateway.cli("incident", "show", row["incident"], "--json").stdout)
@@ -36,7 +37,7 @@ def incident(gateway: RunningGateway, source: str) -> dict[str, Any]:
 
 
 def metrics(gateway: RunningGateway) -> str:
-    with urllib.request.urlopen(f"{gateway.desk_url}/metrics", timeout=20) as answer:
+    with urllib.request.urlopen(f"{gateway.desk_url}/metrics", timeout=120) as answer:
         return str(answer.read().decode())
 
 
@@ -52,7 +53,7 @@ def test_a_scanner_that_is_down_is_drafted_as_a_part_that_fails_and_can_be_confi
 def test_a_storage_that_is_down_is_drafted_as_a_full_stop(gateway: RunningGateway) -> None:
     blobs = gateway.data_dir / "blobs"
     blobs.rename(blobs.with_name("away"))
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     # a command would make the folder anew
     while 'kurado_incidents{state="draft"} 1' not in metrics(gateway):
         assert time.monotonic() < deadline, gateway.log()

@@ -16,6 +16,7 @@ import pytest
 from gateway.testing.clamd import EICAR, EICAR_NAME, MARKER, Clamd, FaultyClamd
 from gateway.testing.needs import need
 from gateway.testing.server import RunningGateway, start_gateway
+from gateway.testing.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """A body that is no bytes is sent chunk by chunk (Transfer-Encoding: chunked)."""
-        line = http.client.HTTPConnection(*self._address, timeout=60)
+        line = http.client.HTTPConnection(*self._address, timeout=PATIENCE)
         try:
             sent = {**self._headers, **(headers or {})}
             chunked = not (body is None or isinstance(body, bytes))
@@ -84,7 +85,7 @@ class Client:
 
     def put_until(self, path: str, body: bytes, status: int) -> None:
         """Puts until the answer has the status: a scanner that came back is tried again within seconds."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while (got := self.put(path, body)[0]) != status:
             assert time.monotonic() < end, f"still {got}"
             time.sleep(0.2)

@@ -18,8 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,10 @@ from gateway.commands.app import Application
 from gateway.testing.clockwork import Timepiece
 from gateway.testing.rawhttp import Answer, ask, basic
 from gateway.testing.server import RunningGateway
+from gateway.testing.waiting import until
 
 LOGIN, PASSWORD = "hanako", "a long enough password"
 TAX = 10  # per cent, cut
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Waits, patiently: machines are busy."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
 
 
 class Provider:

@@ -27,6 +27,7 @@ from gateway.testing.clamd import EICAR, Clamd
 from gateway.testing.needs import need
 from gateway.testing.s3 import S3_CONFIG, S3Access, access_with
 from gateway.testing.server import RunningGateway, start_gateway
+from gateway.testing.waiting import until
 
 BUCKET = "rules"
 LOGIN, PASSWORD = "ed", "a good password for ed"
@@ -59,7 +60,7 @@ class World:
         return f"{self.gateway.base_url}/dav/{self.tenant}/{bucket}/{key}"
 
     def dav(self, method: str, key: str, bucket: str = BUCKET, **arguments: Any) -> int:
-        return requests.request(method, self.url(key, bucket), auth=self.login, timeout=60, **arguments).status_code
+        return requests.request(method, self.url(key, bucket), auth=self.login, timeout=120, **arguments).status_code
 
     def call(self, name: str, **arguments: Any) -> int:
         """The status of a call by boto3, or of the first key that it could not do."""
@@ -76,7 +77,7 @@ class World:
     def post(self, key: str) -> int:
         form = self.s3.client.generate_presigned_post(BUCKET, key)
         files = {"file": ("name", io.BytesIO(self.bytes))}
-        return requests.post(form["url"], data=form["fields"], files=files, timeout=60).status_code
+        return requests.post(form["url"], data=form["fields"], files=files, timeout=120).status_code
 
 
 Verb = Callable[[World, str], int]
@@ -203,14 +204,14 @@ def only(names: tuple[str, ...]) -> dict[str, Verb]:
 def test_a_viewer_writes_by_no_verb(gateway: RunningGateway) -> None:
     world = world_of(gateway, "viewers")
     gateway.cli("user", "role", "viewers", LOGIN, "viewer")
-    wait_for(lambda: world.dav("PUT", "x", data=b"") == 403)
+    until(lambda: world.dav("PUT", "x", data=b"") == 403)
     assert set(statuses(world, without(*NO_WRITE)).values()) == {403}
 
 
 def test_a_suspended_tenant_is_served_by_no_verb(gateway: RunningGateway) -> None:
     world = world_of(gateway, "suspended")
     gateway.cli("tenant", "suspend", "suspended")
-    wait_for(lambda: world.dav("PUT", "x", data=b"") == 403)
+    until(lambda: world.dav("PUT", "x", data=b"") == 403)
     assert set(statuses(world, ALL).values()) == {403}
     answer = world.s3.signed("GET", f"/{BUCKET}/source.txt")
     assert (answer.status, answer.code) == (403, "AccessDenied")
@@ -221,7 +222,7 @@ def test_a_suspended_tenant_is_served_by_no_verb(gateway: RunningGateway) -> Non
 def test_an_interruption_stops_every_verb_with_503(gateway: RunningGateway) -> None:
     world = world_of(gateway, "interrupted")
     gateway.cli("interruption", "open", "--tenant", "interrupted", "--ground", "DISORDER", "--reason", "disks")
-    wait_for(lambda: world.dav("PUT", "x", data=b"") == 503)
+    until(lambda: world.dav("PUT", "x", data=b"") == 503)
     assert set(statuses(world, ALL).values()) == {503}
     assert world.s3.signed("GET", f"/{BUCKET}/source.txt").code == "ServiceUnavailable"
 
@@ -229,7 +230,7 @@ def test_an_interruption_stops_every_verb_with_503(gateway: RunningGateway) -> N
 def test_what_is_taken_down_is_touched_by_no_verb(gateway: RunningGateway) -> None:
     world = world_of(gateway, "taken")
     gateway.cli("takedown", "set", "taken", f"/{BUCKET}", "--item", "4", "--reason", "a complaint")
-    wait_for(lambda: world.dav("PUT", "x", data=b"") == 403)
+    until(lambda: world.dav("PUT", "x", data=b"") == 403)
     assert set(statuses(world, without(*NO_WRITE, *NOT_IN_BUCKET, *OUTSIDE, "LOCK")).values()) == {403}
     assert world.s3.signed("GET", f"/{BUCKET}/source.txt").code == "AccessDenied"
     out = {"Bucket": "rules-empty", "Key": "out", "CopySource": SOURCE}
@@ -300,23 +301,12 @@ def test_eicar_comes_in_by_no_verb_and_no_framing(gateway: RunningGateway) -> No
     assert all(one["digest"] for one in kept)
 
 
-def wait_for(reached: Callable[[], bool]) -> None:
-    """A change of an operator acts within a second."""
-    import threading
-
-    for _ in range(100):
-        if reached():
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError("the change does not act")
-
-
 def test_held_content_is_listed_and_read_by_nobody(gateway: RunningGateway) -> None:
     world = world_of(gateway, "holding")
     held = NO_PROGRAMS.replace('ext == "exe"', 'ext == "held"').replace("refuse", "hold")
     (gateway.folder / "hold.yaml").write_text(held)
     gateway.cli("policy", "apply", "content", str(gateway.folder / "hold.yaml"), "--tenant", "holding")
-    wait_for(lambda: world.dav("PUT", "x.held", data=b"1") in (201, 204) and world.dav("GET", "x.held") == 403)
+    until(lambda: world.dav("PUT", "x.held", data=b"1") in (201, 204) and world.dav("GET", "x.held") == 403)
     put = world.s3.client.put_object(Bucket=BUCKET, Key="y.held", Body=b"held")
     assert put["ETag"] in str(world.s3.client.list_objects_v2(Bucket=BUCKET)["Contents"])
     answer = world.s3.signed("GET", f"/{BUCKET}/y.held")

@@ -6,19 +6,18 @@ import json
 import os
 import re
 import signal
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from gateway.daemon import wall_clock
-from gateway.domain.calendar import jst_date
+from gateway.testing.clockwork import lasting_today
 from gateway.testing.mailsink import MailSink
 from gateway.testing.rawhttp import ask, basic
 from gateway.testing.server import PASSWORD, RunningGateway, start_gateway
+from gateway.testing.waiting import until
 
 LOGIN = "hanako"
 
@@ -45,21 +44,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, sink: MailSink) -> Iterato
             "info@acme.example",
         ]
         apply += ["--plan", "standard", "--payment", "invoice", "--terms-version", "2017-06-01"]
-        yesterday = (jst_date(wall_clock()) - timedelta(days=1)).isoformat() + "T09:00+09:00"
+        yesterday = (lasting_today() - timedelta(days=1)).isoformat() + "T09:00+09:00"
         running.cli("contract", "apply", "works", *apply, "--privacy-version", "3", "--privacy-agreed-at", yesterday)
         running.cli("contract", "review", "works")
         running.cli("contract", "accept", "works", "--minimum-months", "1", "--reason", "complete")
         running.cli("contract", "register", "works", "--login", LOGIN, "--password-stdin", input=PASSWORD + "\n")
         yield running
-
-
-def eventually(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Waits for a daemon that works by itself; patient, because machines are busy."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
 
 
 def notices(gateway: RunningGateway) -> list[dict[str, Any]]:
@@ -68,21 +58,21 @@ def notices(gateway: RunningGateway) -> list[dict[str, Any]]:
 
 
 def get(url: str) -> tuple[int, str, dict[str, str]]:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         return answer.status, answer.read().decode(), dict(answer.headers)
 
 
 def test_a_killed_steward_neither_loses_a_notice_nor_makes_two_of_it(gateway: RunningGateway, sink: MailSink) -> None:
-    today = jst_date(wall_clock()).isoformat()
+    today = lasting_today().isoformat()
     sink.delay = 3.0
     sent = gateway.cli("notice", "send", "works", "start_notice", "--start-date", today).stdout
     number = sent.split()[1]
-    eventually(lambda: sink.sessions)
+    until(lambda: sink.sessions)
     (steward,) = gateway.pids("steward")
     os.kill(steward, signal.SIGKILL)
     sink.delay = 0.0
-    eventually(lambda: sink.mails)
-    eventually(lambda: [one for one in notices(gateway) if one["state"] == "sent"])
+    until(lambda: sink.mails)
+    until(lambda: [one for one in notices(gateway) if one["state"] == "sent"])
     assert len({mail.message["Message-ID"] for mail in sink.mails}) == 1
     assert len({mail.raw for mail in sink.mails}) == 1
     assert "蔵戸 運用部" in sink.mails[0].text
@@ -90,15 +80,15 @@ def test_a_killed_steward_neither_loses_a_notice_nor_makes_two_of_it(gateway: Ru
     def state() -> str:
         return str(json.loads(gateway.cli("contract", "status", "works", "--json").stdout)["state"])
 
-    eventually(lambda: state() == "notified")  # the contract follows the notice in a step of its own
+    until(lambda: state() == "notified")  # the contract follows the notice in a step of its own
     gateway.cli("notice", "arrived", number)
     head = b"OPTIONS /dav/works/ HTTP/1.1\r\nHost: a\r\n" + basic(LOGIN, PASSWORD) + b"\r\n"
-    eventually(lambda: ask(gateway.address, head).status == 200)
+    until(lambda: ask(gateway.address, head).status == 200)
 
 
 def test_a_report_that_a_mail_server_pipes_in_is_recorded(gateway: RunningGateway, sink: MailSink) -> None:
     gateway.cli("board", "post", "--title-ja", "件名", "--title-en", "s", "--text-ja", "本文", "--text-en", "t")
-    mail = eventually(lambda: [one for one in sink.mails if one.subject == "件名"])[0]
+    mail = until(lambda: [one for one in sink.mails if one.subject == "件名"])[0]
     head = mail.raw.partition(b"\r\n\r\n")[0].decode()
     report = (
         "From: MAILER-DAEMON@a.example\nMIME-Version: 1.0\nContent-Type: multipart/report; boundary=b\n\n"
@@ -106,7 +96,7 @@ def test_a_report_that_a_mail_server_pipes_in_is_recorded(gateway: RunningGatewa
         "Final-Recipient: rfc822; info@acme.example\nAction: failed\nStatus: 5.2.2\nDiagnostic-Code: smtp; full\n\n"
         f"--b\nContent-Type: text/rfc822-headers\n\n{head}\n\n--b--\n"
     )
-    eventually(lambda: [one for one in notices(gateway) if one["kind"] == "information" and one["state"] == "sent"])
+    until(lambda: [one for one in notices(gateway) if one["kind"] == "information" and one["state"] == "sent"])
     assert "came back" in gateway.cli("notice", "import", "-", input=report).stdout
     (bounced,) = [one for one in notices(gateway) if one["state"] == "bounced"]
     assert bounced["reason"] == "5.2.2 smtp; full" and bounced["effective_on"]
@@ -117,7 +107,7 @@ def test_the_board_is_open_to_all_while_the_service_is_closed(gateway: RunningGa
     gateway.cli("interruption", "open", "--ground", "DISORDER", "--reason", "host db3 of works is on fire")
     pages = [f"{gateway.base_url}/status/", f"{gateway.desk_url}/status/"]
     for page in pages:  # its heading may be that of the outage that an interruption is as well (SLA)
-        eventually(lambda page=page: "サービスの中断" in get(page)[1])
+        until(lambda page=page: "サービスの中断" in get(page)[1])
         status, text, headers = get(page + "en.html")
         assert status == 200 and "Interruption of the service" in text
         assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -126,7 +116,7 @@ def test_the_board_is_open_to_all_while_the_service_is_closed(gateway: RunningGa
     assert json.loads(get(pages[0] + "status.json")[1])["state"] in ("interrupted", "outage")
     assert "interruption/I1" in get(pages[1] + "feed.xml")[1]
     gateway.cli("interruption", "close", "I1")
-    eventually(lambda: "正常に稼働しています" in get(pages[0])[1])
+    until(lambda: "正常に稼働しています" in get(pages[0])[1])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from gateway.testing.s3 import S3_CONFIG, S3Access, access
 from gateway.testing.server import RunningGateway, start_gateway
 
 BUCKET = "letters"
-WITHIN = 10.0
+WITHIN = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def until(wanted: tuple[int, str], call: Callable[..., Any], **arguments: Any) -
     while time.monotonic() < latest:
         status, code, message = answer(call, **arguments)
         seen = seen + 1 if (status, code) == wanted else 0
-        if seen == 8:
+        if seen == 16:
             return message
         time.sleep(0.02)
     raise AssertionError(f"{status} {code} instead of {wanted}")

@@ -97,14 +97,14 @@ def test_a_content_type_in_latin_1_is_kept(s3: S3Access, bucket: str) -> None:
 def test_what_is_not_signed_is_refused_before_its_body(s3: S3Access, bucket: str) -> None:
     for url in (f"{s3.url}/{bucket}/k", f"{s3.url}/{bucket}", f"{s3.url}/"):
         for method in ("GET", "PUT", "POST", "DELETE"):
-            answer = requests.request(method, url, data=b"x" * 100_000, timeout=30)
+            answer = requests.request(method, url, data=b"x" * 100_000, timeout=120)
             assert answer.status_code == 403
             assert b"<Code>AccessDenied</Code>" in answer.content
 
 
 def test_a_body_without_a_length_is_asked_for_one(s3: S3Access, bucket: str) -> None:
     url = s3.client.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "k"})
-    answer = requests.put(url, data=iter([b"a", b"b"]), timeout=30)
+    answer = requests.put(url, data=iter([b"a", b"b"]), timeout=120)
     assert (answer.status_code, b"MissingContentLength" in answer.content) == (411, True)
 
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from gateway.testing.s3 import REGION, Answer, ChunkWriter, S3Access, access, access_with, client
 from gateway.testing.server import RunningGateway
+from gateway.testing.waiting import until
 
 ODD_KEYS = [
     "plain.txt",
@@ -46,7 +47,7 @@ def keys(s3: S3Access, bucket: str, **arguments: Any) -> list[str]:
 def folders(gateway: RunningGateway, bucket: str) -> list[str]:
     """As WebDAV lists them."""
     url, login = f"{gateway.dav_url}{bucket}/", (gateway.login, gateway.password)
-    shown = requests.request("PROPFIND", url, headers={"Depth": "1"}, auth=login, timeout=30).text
+    shown = requests.request("PROPFIND", url, headers={"Depth": "1"}, auth=login, timeout=120).text
     return re.findall(rf"/{bucket}/([^/<]+)/</D:href>", shown)
 
 
@@ -178,27 +179,27 @@ def test_metadata_is_readable_and_writable_over_webdav(s3_gateway: RunningGatewa
         Bucket=bucket, Key="k.bin", Body=b"x", Metadata={"shot-by": "Aya & Bo", "mtime": "1600000000.5"}
     )
     url, login = f"{s3_gateway.dav_url}{bucket}/k.bin", (s3_gateway.login, s3_gateway.password)
-    shown = requests.request("PROPFIND", url, headers={"Depth": "0"}, auth=login, timeout=30).text
+    shown = requests.request("PROPFIND", url, headers={"Depth": "0"}, auth=login, timeout=120).text
     assert 'xmlns:M="urn:kurado:meta">Aya &amp; Bo</M:shot-by>' in shown
     assert "<D:getlastmodified>Sun, 13 Sep 2020 12:26:40 GMT" in shown
     change = (
         '<D:propertyupdate xmlns:D="DAV:" xmlns:m="urn:kurado:meta"><D:set><D:prop><m:shot-by>Cy</m:shot-by>'
         "</D:prop></D:set></D:propertyupdate>"
     )
-    assert requests.request("PROPPATCH", url, data=change, auth=login, timeout=30).status_code == 207
+    assert requests.request("PROPPATCH", url, data=change, auth=login, timeout=120).status_code == 207
     assert s3.client.head_object(Bucket=bucket, Key="k.bin")["Metadata"]["shot-by"] == "Cy"
 
 
 def test_a_file_is_the_same_over_both_protocols(s3_gateway: RunningGateway, s3: S3Access, bucket: str) -> None:
     url, login = f"{s3_gateway.dav_url}{bucket}/photo.jpg", (s3_gateway.login, s3_gateway.password)
-    put = requests.put(url, data=b"from webdav", auth=login, timeout=30)
+    put = requests.put(url, data=b"from webdav", auth=login, timeout=120)
     got = s3.client.get_object(Bucket=bucket, Key="photo.jpg")
     assert got["Body"].read() == b"from webdav"
     assert got["ETag"] == put.headers["ETag"]
     assert got["ETag"].endswith('-d"')
     assert got["ContentType"] == "image/jpeg"
     s3.client.put_object(Bucket=bucket, Key="photo.jpg", Body=b"from s3")
-    answer = requests.get(url, auth=login, timeout=30)
+    answer = requests.get(url, auth=login, timeout=120)
     assert answer.content == b"from s3"
     assert answer.headers["ETag"] == f'"{hashlib.md5(b"from s3").hexdigest()}"'
 
@@ -403,7 +404,7 @@ def test_a_body_that_is_not_the_signed_one_is_not_stored(s3: S3Access, bucket: s
 
 
 def test_nobody_gets_in_without_a_right_signature(s3_gateway: RunningGateway, s3: S3Access, bucket: str) -> None:
-    assert requests.get(f"{s3.url}/{bucket}", timeout=30).status_code == 403
+    assert requests.get(f"{s3.url}/{bucket}", timeout=120).status_code == 403
     wrong = access_with(s3.url, s3.access_key, s3.secret_key + "x")
     assert wrong.signed("GET", f"/{bucket}").code == "SignatureDoesNotMatch"
     unknown = access_with(s3.url, "KUNOBODY", s3.secret_key)
@@ -416,14 +417,14 @@ def test_nobody_gets_in_without_a_right_signature(s3_gateway: RunningGateway, s3
 
 def test_presigned_urls_work_until_they_are_altered(s3: S3Access, bucket: str) -> None:
     url = s3.client.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "a b+c"}, ExpiresIn=60)
-    assert requests.put(url, data=b"by url", timeout=30).status_code == 200
+    assert requests.put(url, data=b"by url", timeout=120).status_code == 200
     url = s3.client.generate_presigned_url(
         "get_object", {"Bucket": bucket, "Key": "a b+c", "ResponseContentType": "text/x"}, ExpiresIn=60
     )
-    got = requests.get(url, timeout=30)
+    got = requests.get(url, timeout=120)
     assert (got.content, got.headers["Content-Type"]) == (b"by url", "text/x")
-    assert requests.get(url.replace("b%2Bc", "b%2Bd"), timeout=30).status_code == 403
-    assert requests.put(url, data=b"x", timeout=30).status_code == 403
+    assert requests.get(url.replace("b%2Bc", "b%2Bd"), timeout=120).status_code == 403
+    assert requests.put(url, data=b"x", timeout=120).status_code == 403
     assert s3.presigned("GET", f"/{bucket}/a b+c", altered="&x=y").code == "SignatureDoesNotMatch"
 
 
@@ -453,13 +454,8 @@ def test_a_viewer_reads_and_a_disabled_key_does_nothing(s3_gateway: RunningGatew
     ):
         assert refused(call, Bucket=bucket, **arguments) == (403, "AccessDenied")
     s3_gateway.cli("key", "disable", viewer.access_key)
-    deadline = threading.Event()
-    for _ in range(40):
-        if viewer.signed("GET", f"/{bucket}/k").code == "InvalidAccessKeyId":
-            break
-        deadline.wait(0.1)
-    for _ in range(6):  # on both gates
-        assert viewer.signed("GET", f"/{bucket}/k").code == "InvalidAccessKeyId"
+    # a new connection each, so that both gates are asked
+    until(lambda: {viewer.signed("GET", f"/{bucket}/k").code for _ in range(16)} == {"InvalidAccessKeyId"})
 
 
 def test_what_is_not_there_says_so(s3: S3Access, bucket: str) -> None:
@@ -478,16 +474,16 @@ def test_webdav_shows_the_file_beside_a_folder_under_a_suffix(
         s3.client.put_object(Bucket=bucket, Key=key, Body=key.encode())
     url, login = f"{s3_gateway.dav_url}{bucket}/", (s3_gateway.login, s3_gateway.password)
     for depth in ("1", "infinity"):
-        shown = requests.request("PROPFIND", url, headers={"Depth": depth}, auth=login, timeout=30).text
+        shown = requests.request("PROPFIND", url, headers={"Depth": depth}, auth=login, timeout=120).text
         hrefs = re.findall(rf"/{bucket}/([^<]+)</D:href>", shown)
         assert set(hrefs) >= {"dir/", "dir%20(file)", "other"}
         assert "dir" not in hrefs
-    assert "dir (file)" in requests.get(url, auth=login, timeout=30).text
-    assert requests.get(url + "dir%20(file)", auth=login, timeout=30).content == b"dir"
-    assert requests.put(url + "dir%20(file)", data=b"new", auth=login, timeout=30).status_code == 204
+    assert "dir (file)" in requests.get(url, auth=login, timeout=120).text
+    assert requests.get(url + "dir%20(file)", auth=login, timeout=120).content == b"dir"
+    assert requests.put(url + "dir%20(file)", data=b"new", auth=login, timeout=120).status_code == 204
     assert s3.client.get_object(Bucket=bucket, Key="dir")["Body"].read() == b"new"
     moved = {"Destination": url + "renamed"}
-    assert requests.request("MOVE", url + "dir%20(file)", headers=moved, auth=login, timeout=30).status_code == 201
+    assert requests.request("MOVE", url + "dir%20(file)", headers=moved, auth=login, timeout=120).status_code == 201
     assert keys(s3, bucket) == ["dir/below", "other", "renamed"]
 
 
@@ -496,7 +492,7 @@ def test_requests_are_metered_by_their_class(s3_gateway: RunningGateway, bucket:
     own = access(s3_gateway, "metered", "mel")
 
     def counted() -> dict[str, int]:
-        text = requests.get(f"{s3_gateway.desk_url}/metrics", timeout=30).text
+        text = requests.get(f"{s3_gateway.desk_url}/metrics", timeout=120).text
         line = r'^kurado_requests_total\{(?=.*tenant="metered").*class="(\w+)".*\} (\d+)'
         return {name: int(value) for name, value in re.findall(line, text, re.MULTILINE) if value != "0"}
 
@@ -505,11 +501,7 @@ def test_requests_are_metered_by_their_class(s3_gateway: RunningGateway, bucket:
     own.client.get_object(Bucket="bills", Key="k")["Body"].read()
     own.client.list_objects_v2(Bucket="bills")
     own.client.list_buckets()
-    for _ in range(50):
-        if counted() == {"write": 2, "read": 1, "list": 2}:
-            break
-        threading.Event().wait(0.1)
-    assert counted() == {"write": 2, "read": 1, "list": 2}
+    until(lambda: counted() == {"write": 2, "read": 1, "list": 2}, counted)
 
 
 def test_the_first_listing_is_still_spoken(s3: S3Access, bucket: str) -> None:

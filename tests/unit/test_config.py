@@ -74,8 +74,20 @@ def test_the_file_is_named_by_the_environment(tmp_path: Path) -> None:
         ({**MINIMAL, "mail": {"server": "a b:25"}}, "mail.server", "no mail server"),
         ({**MINIMAL, "mail": {"from": "a@b\r\nBcc: c@d"}}, "mail.from", "no mail address"),
         ({**MINIMAL, "mail": {"login": "me"}}, "mail.password", "missing"),
-        ({**MINIMAL, "mail": {"server": "smtp.example", "from": "a@b.example", "security": "none", "login": "me",
-                              "password": "x"}}, "mail.security", "in the clear"),
+        (
+            {
+                **MINIMAL,
+                "mail": {
+                    "server": "smtp.example",
+                    "from": "a@b.example",
+                    "security": "none",
+                    "login": "me",
+                    "password": "x",
+                },
+            },
+            "mail.security",
+            "in the clear",
+        ),
         ({**MINIMAL, "mail": {"templates": "nowhere"}}, "mail.templates", "there is no"),
         ({**MINIMAL, "mail": {"langauge": "ja"}}, "mail.langauge", "language"),
         ({**MINIMAL, "board": {"url": "ftp://a"}}, "board.url", "no web address"),

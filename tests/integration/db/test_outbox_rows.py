@@ -135,7 +135,7 @@ def test_released_blobs_are_due_when_all_named_subscribers_have_passed(db: SqlDa
         tx.events.advance("second", two.id, 0, 2, 0)
         tx.events.advance("second", one.id, 0, 9, 0)
 
-    db.write(fill).result(30)
+    db.write(fill).result(120)
 
     def passed(names: list[str], before: int = NOW, limit: int = 10) -> set[str]:
         return {blob.blob_id for blob in db.read(lambda tx: tx.blobs.passed(names, before, limit))}

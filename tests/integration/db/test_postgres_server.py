@@ -36,7 +36,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mark(db: SqlDatabase, value: str) -> None:
-    db.write(lambda tx: tx.system.set_meta("mark", value)).result(30)
+    db.write(lambda tx: tx.system.set_meta("mark", value)).result(120)
 
 
 def marked(db: SqlDatabase) -> str | None:
@@ -84,7 +84,7 @@ def test_a_server_that_hangs_is_given_up(db: SqlDatabase) -> None:
         tx.system.get_meta("mark")
 
     try:
-        for ask in (lambda: db.write(stop_backend).result(30), lambda: db.read(stop_backend)):
+        for ask in (lambda: db.write(stop_backend).result(120), lambda: db.read(stop_backend)):
             with pytest.raises(BackendUnavailable):
                 ask()
             os.kill(stopped.pop(), signal.SIGCONT)
@@ -112,7 +112,7 @@ def test_check_and_change_of_one_space_is_one_step_across_gateways(url: str, db:
         return work
 
     futures = [db.write(take("first"), tenant.id), other.write(take("second"), tenant.id)]
-    assert sorted(future.result(30) for future in futures) == [False, True]
+    assert sorted(future.result(120) for future in futures) == [False, True]
     other.close()
 
 
@@ -128,7 +128,7 @@ def test_writers_of_different_spaces_do_not_wait_for_each_other(url: str, db: Sq
         return settle
 
     futures: list[Future[int]] = [db.write(work(first), first.id), other.write(work(second), second.id)]
-    assert [future.result(30) for future in futures] == [1, 1]
+    assert [future.result(120) for future in futures] == [1, 1]
     other.close()
 
 
@@ -142,7 +142,7 @@ def test_batches_over_the_same_spaces_in_any_order_do_not_deadlock(url: str, db:
             for tenant in reversed(tenants):
                 futures.append(other.write(lambda tx, t=tenant: tx.tenants.settle(t.id, NOW), tenant.id))
     for future in futures:
-        future.result(30)
+        future.result(120)
     assert [db.read(lambda tx, t=tenant: tx.tenants.by_id(t.id).seq) for tenant in tenants] == [40] * 4
     other.close()
 
@@ -171,8 +171,8 @@ def test_a_conflict_is_tried_again(db: SqlDatabase) -> None:
     with writer_busy(db):
         conflicting = db.write(conflicts_twice)
         beside = db.write(lambda tx: tx.system.set_meta("beside", "1"))
-    assert conflicting.result(30) == "done"
-    beside.result(30)
+    assert conflicting.result(120) == "done"
+    beside.result(120)
     assert (marked(db), len(tries)) == ("third", 3)
 
 
@@ -192,7 +192,7 @@ def test_a_wrong_password_is_unavailable_and_not_shown(url: str) -> None:
 def test_relaxed_durability_is_asked_for_only_on_request(url: str) -> None:
     for durability, setting in (("full", "on"), ("relaxed", "off")):
         database = open_database(url, durability=durability, clock=lambda: NOW)
-        assert database.write(lambda tx: tx.session.scalar("SHOW synchronous_commit")).result(30) == setting
+        assert database.write(lambda tx: tx.session.scalar("SHOW synchronous_commit")).result(120) == setting
         database.close()
 
 

@@ -82,7 +82,7 @@ class Tree(RuleBasedStateMachine):
         self.db.close()
 
     def write(self, work: Callable[[Any], Any]) -> Any:
-        return self.db.write(work, self.tenant.id).result(30)
+        return self.db.write(work, self.tenant.id).result(120)
 
     def pick(self, data: Any, *, collections: bool = False, root: bool = True) -> Thing:
         things = [one for one in self.root.all() if (one.is_collection or not collections) and (root or one.parent)]

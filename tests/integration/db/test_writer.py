@@ -46,7 +46,7 @@ def test_what_waits_is_committed_together(db: SqlDatabase, tenant: Tenant, monke
     sizes = commits(db, monkeypatch)
     with writer_busy(db):
         futures = [db.write(put(tenant, f"f{n}"), tenant.id) for n in range(20)]
-    assert [future.result(30) for future in futures] == [f"f{n}" for n in range(20)]
+    assert [future.result(120) for future in futures] == [f"f{n}" for n in range(20)]
     assert sizes == [1, 20]
 
 
@@ -64,8 +64,8 @@ def test_who_fails_is_undone_alone(
         before, bad, after = (
             db.write(work, tenant.id) for work in (put(tenant, "before"), fails, put(tenant, "after"))
         )
-    assert bad.exception(30) is error
-    assert (before.result(30), after.result(30)) == ("before", "after")
+    assert bad.exception(120) is error
+    assert (before.result(120), after.result(120)) == ("before", "after")
     assert names(db, tenant) == ["after", "before"]
     assert sizes == [1, 3]
 
@@ -79,8 +79,8 @@ def test_a_broken_constraint_is_its_own_mutations_fault_only(db: SqlDatabase, te
 
     with writer_busy(db):
         bad, good = db.write(insert_twice, tenant.id), db.write(put(tenant, "good"), tenant.id)
-    assert type(bad.exception(30)).__name__ in ("IntegrityError", "UniqueViolation")
-    assert good.result(30) == "good"
+    assert type(bad.exception(120)).__name__ in ("IntegrityError", "UniqueViolation")
+    assert good.result(120) == "good"
     assert names(db, tenant) == ["good"]
 
 
@@ -98,8 +98,8 @@ def test_a_batch_that_fails_at_commit_is_tried_one_by_one(db: SqlDatabase, tenan
 
     with writer_busy(db):
         futures = [db.write(work, tenant.id) for work in (put(tenant, "a"), promise, put(tenant, "b"))]
-    assert type(futures[1].exception(30)).__name__ in ("IntegrityError", "ForeignKeyViolation")
-    assert [futures[0].result(30), futures[2].result(30)] == ["a", "b"]
+    assert type(futures[1].exception(120)).__name__ in ("IntegrityError", "ForeignKeyViolation")
+    assert [futures[0].result(120), futures[2].result(120)] == ["a", "b"]
     assert names(db, tenant) == ["a", "b"]
 
 
@@ -107,7 +107,7 @@ def test_a_mutation_given_up_before_its_turn_is_not_done(db: SqlDatabase, tenant
     with writer_busy(db):
         given_up, kept = db.write(put(tenant, "given up"), tenant.id), db.write(put(tenant, "kept"), tenant.id)
         assert given_up.cancel()
-    assert kept.result(30) == "kept"
+    assert kept.result(120) == "kept"
     assert names(db, tenant) == ["kept"]
 
 
@@ -117,18 +117,18 @@ def test_a_long_batch_is_cut_and_the_rest_still_done(
     sizes = commits(db, monkeypatch, budget=0)
     with writer_busy(db):
         futures = [db.write(put(tenant, f"f{n}"), tenant.id) for n in range(4)]
-    assert [future.result(30) for future in futures] == ["f0", "f1", "f2", "f3"]
+    assert [future.result(120) for future in futures] == ["f0", "f1", "f2", "f3"]
     assert sizes == [1, 4, 3, 2, 1]
 
 
 def test_a_read_sees_one_snapshot_and_a_write_the_latest(db: SqlDatabase, tenant: Tenant) -> None:
     def read(tx: Any) -> tuple[int, int]:
         before = len(tx.nodes.children(tenant.root_id))
-        db.write(put(tenant, "meanwhile"), tenant.id).result(30)
+        db.write(put(tenant, "meanwhile"), tenant.id).result(120)
         return before, len(tx.nodes.children(tenant.root_id))
 
     assert db.read(read) == (0, 0)
-    assert db.write(lambda tx: len(tx.nodes.children(tenant.root_id))).result(30) == 1
+    assert db.write(lambda tx: len(tx.nodes.children(tenant.root_id))).result(120) == 1
 
 
 def test_a_read_that_fails_leaves_its_connection_usable(db: SqlDatabase, tenant: Tenant) -> None:
@@ -158,7 +158,7 @@ def test_a_quiet_tenant_is_served_before_the_rest_of_a_busy_ones_queue(db: SqlDa
         futures: list[Future[None]] = [db.write(note("busy"), tenant.id) for _ in range(200)]
         futures.append(db.write(note("quiet"), quiet.id))
     for future in futures:
-        future.result(30)
+        future.result(120)
     assert order.index("quiet") == 1
 
 
