@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -113,6 +113,28 @@ class Forgetting(Protocol):
         """Makes all bytes of the owner unreadable for good, wherever copies of this store lie. Again is no error."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """What has been done about keys: ``wrapped`` anew, ``kept`` as they were so already, ``lost`` as no master key that
+    is known opens them."""
+
+    wrapped: int = 0
+    kept: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Rewrapped) -> Rewrapped:
+        return Rewrapped(self.wrapped + other.wrapped, self.kept + other.kept, self.lost + other.lost)
+
+
+@runtime_checkable
+class Rewrapping(Protocol):
+    """Optional ability: the store keeps keys that a master key wraps, and can have them wrapped by another one."""
+
+    def rewrap_keys(self, say: Callable[[Rewrapped], None]) -> Rewrapped:
+        """Wraps all keys by the master key of the settings; the previous one, which the settings name too, opens
+        nothing afterwards. Readers and writers go on. What was broken off is continued by calling it again."""
+
+
 class PassThrough:
     """A ``BlobStore`` over another: every call that is not changed is passed on to ``inner``. The abilities of adopting
     and of local paths end here: they are for wrappers that need not see the bytes."""
@@ -147,6 +169,9 @@ class PassThrough:
     def forget_owner(self, owner: str) -> None:
         if isinstance(self.inner, Forgetting):
             self.inner.forget_owner(owner)
+
+    def rewrap_keys(self, say: Callable[[Rewrapped], None]) -> Rewrapped:
+        return self.inner.rewrap_keys(say) if isinstance(self.inner, Rewrapping) else Rewrapped()
 
 
 class BackendFactory(Protocol):

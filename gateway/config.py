@@ -52,7 +52,7 @@ LEAVES: tuple[tuple[str, ...], ...] = (
     *(("log", key) for key in _LOG),
     *(("incidents", key) for key in _INCIDENTS),
     *(("s3", key) for key in _S3),
-    *(("master_key", key) for key in _MASTER_KEY),
+    *((name, key) for name in ("master_key", "previous_master_key") for key in _MASTER_KEY),
 )
 """The keys that an environment variable can set; ``storage`` and ``plugins`` are open and handled apart."""
 
@@ -194,6 +194,8 @@ class Config:
     """Storages by name, among which blobs can be moved; with the one that ``storage`` describes."""
     master_key: Mapping[str, Any] | None = None
     """Where the master key is found, as :func:`gateway.masterkey.load_master_key` takes it."""
+    previous_master_key: Mapping[str, Any] | None = None
+    """The one before it, until everything was wrapped anew."""
 
 
 def load(file: Path | None, environ: Mapping[str, str]) -> Config:
@@ -259,7 +261,8 @@ def _config(top: Fields, file: Path) -> Config:
         mail=mail_config(top.section("mail"), folder),
         board=board_config(top.section("board"), folder, data_dir),
         s3=_s3(top.section("s3")),
-        master_key=_master_key(top, folder),
+        master_key=_master_key(top, "master_key", folder),
+        previous_master_key=_master_key(top, "previous_master_key", folder),
     )
     top.done()
     _check_plugins(config.plugins)
@@ -411,15 +414,15 @@ def _positive_duration(value: object) -> float:
     return seconds
 
 
-def _master_key(top: Fields, folder: Path) -> Mapping[str, Any] | None:
+def _master_key(top: Fields, name: str, folder: Path) -> Mapping[str, Any] | None:
     """One source; a relative file is relative to gateway.yaml, as all others."""
-    if not top.has("master_key"):
+    if not top.has(name):
         return None
-    fields = top.section("master_key")
+    fields = top.section(name)
     found = {key: fields.take(key, lambda value: value) for key in _MASTER_KEY if fields.has(key)}
     fields.done()
     if len(found) != 1:
-        raise FieldError("master_key", "names no single source", "write one of file, env and command below it")
+        raise FieldError(name, "names no single source", "write one of file, env and command below it")
     if "file" in found:
         found["file"] = str(folder / Path(text(found["file"])).expanduser())
     return found

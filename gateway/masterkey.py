@@ -69,6 +69,43 @@ class MasterKey:
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=info.encode()).derive(self._key)
 
 
+class KeyRing:
+    """The key that wraps, and those in use before it, which still open what they wrapped until it is wrapped anew."""
+
+    def __init__(self, current: MasterKey, *previous: MasterKey) -> None:
+        self.current = current
+        self.keys = (current, *previous)
+
+    def wrap(self, secret: bytes, purpose: str) -> bytes:
+        return self.current.wrap(secret, purpose)
+
+    def unwrap(self, wrapped: bytes, purpose: str) -> bytes:
+        """WrongKey unless one of the keys wrapped it for this purpose."""
+        for key in self.keys[:-1]:
+            with contextlib.suppress(WrongKey):
+                return key.unwrap(wrapped, purpose)
+        return self.keys[-1].unwrap(wrapped, purpose)
+
+    def rewrap(self, wrapped: bytes, purpose: str) -> bytes | None:
+        """The same secret wrapped by the current key; None when it is so already. WrongKey."""
+        with contextlib.suppress(WrongKey):
+            self.current.unwrap(wrapped, purpose)
+            return None
+        return self.wrap(self.unwrap(wrapped, purpose), purpose)
+
+
+def load_key_ring(settings: object, previous: object, data_dir: Path) -> KeyRing:
+    """The master key that ``settings`` name, and the one before it where ``previous`` is not None. ValueError as
+    :func:`load_master_key`."""
+    current = load_master_key(settings, data_dir)
+    if previous is None:
+        return KeyRing(current)
+    try:
+        return KeyRing(current, load_master_key(previous, data_dir))
+    except ValueError as error:
+        raise ValueError(f"previous_{error}") from error
+
+
 def load_master_key(settings: object, data_dir: Path) -> MasterKey:
     """The key that ``settings`` name; a relative path lies below ``data_dir``. ValueError says what is wrong with the
     settings, the source, or the key, and never shows the key."""

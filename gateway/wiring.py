@@ -6,12 +6,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from gateway.blobstore import Rewrapped
+from gateway.blobstore import Rewrapping as RewrappingStore
 from gateway.board.parts import open_board
 from gateway.config import Config
 from gateway.domain.contract.records import Contract
 from gateway.domain.ids import Ids
 from gateway.domain.tenant import Tenant
-from gateway.masterkey import load_master_key
+from gateway.masterkey import load_key_ring
 from gateway.notices.parts import open_notices
 from gateway.pluginhost import PluginHost
 from gateway.policyfiles import open_policies
@@ -37,11 +39,13 @@ from gateway.service.notices import NoticeServices
 from gateway.service.outbox import Outbox
 from gateway.service.policies import Policies
 from gateway.service.restore import Restoring
+from gateway.service.rewrapping import Rewrapping
 from gateway.service.services import Services, SpaceServices, space_services
 from gateway.service.slas import ServiceLevels
 from gateway.service.snapshots import Snapshots
 from gateway.service.standing import Standings
 from gateway.service.sweeper import Sweeper
+from gateway.service.switching import Switching
 from gateway.service.takedowns import TakedownService
 from gateway.service.tally import open_tally
 from gateway.service.traffic import TrafficMeter
@@ -76,6 +80,7 @@ class Wiring:
 
     def services(self) -> Services:
         """Everything, for whoever serves, works or commands."""
+        accesskeys, erasures = self._accesskeys(), Erasures(self.db, self.store, self._subscribers)
         return Services(
             db=self.db,
             store=self.store,
@@ -85,7 +90,7 @@ class Wiring:
             boot_id=self.boot_id,
             space=self.space,
             accounts=self.accounts,
-            accesskeys=self._accesskeys(),
+            accesskeys=accesskeys,
             directory=self.directory,
             logins=Logins(self.directory, self.clock, open_tally(self.config.data_dir / "run" / "logins")),
             policies=self.policies,
@@ -114,7 +119,8 @@ class Wiring:
             deadlines=Deadlines(self.db, self.clock, self.incidents, self.claims, self.standings.values_of),
             backups=Backups(self.db, self.clock, self.attests, self.incidents, self.standings, self._backup_states),
             migration=Migration(self.db, self.store.inner, self.space.damages, self.clock),
-            erasures=Erasures(self.db, self.store, self._subscribers),
+            rewrapping=Rewrapping(self._key_places, accesskeys, erasures),
+            erasures=erasures,
         )
 
     # -- spaces -------------------------------------------------------------------------------------------------------
@@ -160,7 +166,10 @@ class Wiring:
     def _accesskeys(self) -> AccessKeys:
         config = self.config
         return AccessKeys(
-            self.db, self.directory, self.clock, lambda: load_master_key(config.master_key, config.data_dir)
+            self.db,
+            self.directory,
+            self.clock,
+            lambda: load_key_ring(config.master_key, config.previous_master_key, config.data_dir),
         )
 
     # -- contracts ----------------------------------------------------------------------------------------------------
@@ -253,6 +262,14 @@ class Wiring:
 
     def _keeps_regular(self) -> bool:
         return any(getattr(plugin.impl, "keeps_regular", False) for plugin in self.host.plugins)
+
+    def _key_places(self) -> dict[str, Callable[[Callable[[Rewrapped], None]], Rewrapped]]:
+        """What keeps keys that a master key wraps: the storages, and plugins with stores of their own."""
+        store = self.store.inner
+        stores = store.stores if isinstance(store, Switching) else {"storage": store}
+        places = {label: one.rewrap_keys for label, one in stores.items() if isinstance(one, RewrappingStore)}
+        plugins = {plugin.context.name: getattr(plugin.impl, "rewrap_keys", None) for plugin in self.host.plugins}
+        return {**places, **{name: place for name, place in plugins.items() if callable(place)}}
 
     def _backup_states(self) -> dict[str, Any]:
         states = {plugin.context.name: getattr(plugin.impl, "backup_state", None) for plugin in self.host.plugins}

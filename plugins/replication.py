@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from gateway.blobstore import Rewrapped, Rewrapping
 from gateway.domain.errors import BackendUnavailable, KuradoError
 from gateway.domain.events import Event
 from gateway.domain.fields import Fields, integer
@@ -112,6 +113,11 @@ class Replication:
     def backup_state(self) -> Mapping[int, str]:
         """Whose backup is complete and was verified just now, with the evidence (SLA-DP-02). BackendUnavailable."""
         return attested(self._context, self._claimed(), self._keeping.warn_lag_ms)
+
+    def rewrap_keys(self, say: Callable[[Rewrapped], None]) -> Rewrapped:
+        """Wraps the keys of a sealed replica by the master key that its settings name. BackendUnavailable."""
+        store = self._claimed().store
+        return store.rewrap_keys(say) if isinstance(store, Rewrapping) else Rewrapped()
 
     # -- registered ---------------------------------------------------------------------------------------------------
 

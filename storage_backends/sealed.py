@@ -1,8 +1,9 @@
 """A wrapper whose backend sees ciphertext only: AES-256-GCM under a data key of each tenant, wrapped by a master key.
 
 Settings: ``of`` (a backend with its settings), ``master_key`` ({file: PATH}, {env: NAME} or {command: WORDS}; default
-``master.key`` in the gateway's folder, made when missing: keep a copy elsewhere), ``key_check`` (how soon a removed key
-stops working in every process, default 60s). What the backend still sees: keys of blobs (ids; in a replica the tenants'
+``master.key`` in the gateway's folder, made when missing: keep a copy elsewhere), ``previous_master_key`` (the one
+before it, until all keys were wrapped anew), ``key_check`` (how soon a removed key stops working in every process,
+default 60s). What the backend still sees: keys of blobs (ids; in a replica the tenants'
 names), sizes, times. The format is described in ``_sealing``, the keys in ``_sealed_keys``.
 """
 
@@ -11,16 +12,16 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, PassThrough, check_key, owner_of
+from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, PassThrough, Rewrapped, check_key, owner_of
 from gateway.domain.errors import DamagedBlob
 from gateway.domain.fields import Fields
 from gateway.domain.units import parse_duration
-from gateway.masterkey import MasterKey, load_master_key
+from gateway.masterkey import KeyRing, load_key_ring
 from storage_backends._sealed_keys import RESERVED, DataKeys
 from storage_backends._sealing import (
     HEADER_BYTES,
@@ -40,17 +41,17 @@ _HEADERS_KEPT = 4096
 def create(settings: Mapping[str, Any], data_dir: Path) -> BlobStore:
     """The entry point. ValueError names a bad setting, or says why there is no master key."""
     fields = Fields(settings)
-    master = fields.take("master_key", lambda value: load_master_key(value, data_dir), None)
+    keys = [fields.take(name, lambda value: value, None) for name in ("master_key", "previous_master_key")]
     seconds = fields.take("key_check", parse_duration, 60.0)
     inner = take_inner(fields, data_dir)
-    return SealedStore(inner, master or load_master_key(None, data_dir), seconds)
+    return SealedStore(inner, load_key_ring(keys[0], keys[1], data_dir), seconds)
 
 
 class SealedStore(PassThrough):
     """Also ``Forgetting``: removing an owner's keys makes its blobs unreadable; ``stat`` and ``list`` still show them
     until they are deleted."""
 
-    def __init__(self, inner: BlobStore, master: MasterKey, key_seconds: float) -> None:
+    def __init__(self, inner: BlobStore, master: KeyRing, key_seconds: float) -> None:
         super().__init__(inner)
         self.keys = DataKeys(inner, master, key_seconds)
         self._headers: OrderedDict[str, bytes] = OrderedDict()
@@ -88,6 +89,9 @@ class SealedStore(PassThrough):
     def forget_owner(self, owner: str) -> None:
         self.keys.forget(owner)
         super().forget_owner(owner)
+
+    def rewrap_keys(self, say: Callable[[Rewrapped], None]) -> Rewrapped:
+        return self.keys.rewrap(say) + super().rewrap_keys(say)
 
     # -- for readers --------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from gateway.blobstore import Rewrapped
 from gateway.commands.acting import actor
 from gateway.commands.app import Application, json_option, show, show_json
 from gateway.domain.units import format_size, parse_duration
@@ -78,6 +79,35 @@ def migrate(app: Application, to: str, grace: str, workers: int, as_json: bool) 
     sys.exit(not done.finished)
 
 
+@storage.command()
+@json_option
+@click.pass_obj
+def rewrap(app: Application, as_json: bool) -> None:
+    """Wrap all keys and secrets by a new master key, while the gateway serves.
+
+    Before: name the new master key as `master_key` and the old one as `previous_master_key`, in gateway.yaml and in
+    each sealed storage and replica below it, and reload all gateways. Afterwards, when the exit status is 0, nothing
+    needs the old one any more: remove `previous_master_key`, reload, and destroy the old key. What was broken off is
+    continued by the same command. No content is written again.
+    """
+    with _alone(app.config.data_dir):
+        app.services.audit.note(actor(app), "storage.rewrap", "master key", "P-6")
+        done = app.services.rewrapping.run(app.who, _say_rewrapped)
+    if as_json:
+        show_json({place: asdict(counts) for place, counts in done.items()})
+    else:
+        for place, counts in done.items():
+            click.echo(f"{place}: {counts.wrapped} wrapped anew, {counts.kept} were so already")
+    lost = sum(counts.lost for counts in done.values())
+    if lost:
+        click.echo(f"{lost} keys are opened by no master key that gateway.yaml names", err=True)
+    sys.exit(bool(lost))
+
+
+def _say_rewrapped(place: str, done: Rewrapped) -> None:
+    click.echo(f"{place}: {done.wrapped} wrapped anew", err=True)
+
+
 @contextlib.contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
     file = data_dir / "run" / "migration.lock"
@@ -86,7 +116,7 @@ def _alone(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise click.ClickException("another `kurado storage migrate` is at work") from None
+            raise click.ClickException("another `kurado storage migrate` or `rewrap` is at work") from None
         yield
 
 

@@ -1,7 +1,8 @@
 """Access keys of the S3 API: pairs of a name and a secret that act for a user of a tenant.
 
-A key is its acts (``key.created``, ``key.disabled``, ``key.enabled``): audited, and in the replica as they are. The
-secret stands in the first of them, wrapped by the master key, which lies elsewhere. Every act moves the revision
+A key is its acts (``key.created``, ``key.disabled``, ``key.enabled``, ``key.rewrapped``): audited, and in the replica
+as they are. The secret stands in the first of them and in those that wrapped it anew, wrapped by the master key of the
+time, which lies elsewhere; the last one counts. Every act moves the revision
 that the directory looks at three times a second, so a disabled key ends everywhere within a second.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from gateway.blobstore import Rewrapped
 from gateway.domain.acts import Act
 from gateway.domain.errors import NotFound, Unauthenticated, Unavailable
 from gateway.domain.tenant import Tenant, User
@@ -21,7 +23,7 @@ from gateway.service.directory import Directory
 from gateway.service.unit_of_work import Database, Tx
 
 PREFIX = "key:"
-CREATED, DISABLED, ENABLED = "key.created", "key.disabled", "key.enabled"
+CREATED, DISABLED, ENABLED, REWRAPPED = "key.created", "key.disabled", "key.enabled", "key.rewrapped"
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _RULE = "ACCT-01"
 _MAX_CACHED = 10_000
@@ -34,6 +36,7 @@ class Wrapping(Protocol):
 
     def wrap(self, secret: bytes, purpose: str) -> bytes: ...
     def unwrap(self, wrapped: bytes, purpose: str) -> bytes: ...
+    def rewrap(self, wrapped: bytes, purpose: str) -> bytes | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,28 @@ class AccessKeys:
 
         return self._db.write(work).result()
 
+    def rewrap(self, who: str) -> Rewrapped:
+        """Wraps all secrets by the master key of now, those of disabled keys too. Unavailable when there is none."""
+        done = Rewrapped()
+        for key in self.all():
+            purpose = _purpose(key.id)
+            try:
+                wrapped = self._open_master().rewrap(base64.b64decode(key.wrapped), purpose)
+            except Exception:
+                done += Rewrapped(lost=1)
+                continue
+            if wrapped is None:
+                done += Rewrapped(kept=1)
+                continue
+            data = {"secret": base64.b64encode(wrapped).decode()}
+            act = Act(PREFIX + key.id, REWRAPPED, self._clock(), who, "operator", _RULE, key.tenant_id, data=data)
+            self._append(act)
+            done += Rewrapped(wrapped=1)
+        return done
+
+    def _append(self, act: Act) -> None:
+        self._db.write(lambda tx: tx.acts.append(act)).result()
+
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def cached(self, key_id: str) -> Signer | None:
@@ -210,6 +235,8 @@ def _after(key: AccessKey | None, act: Act) -> AccessKey | None:
         data = act.data
         name = act.subject.removeprefix(PREFIX)
         return AccessKey(name, act.tenant_id, data["tenant"], data["user"], act.at, data["secret"])
+    if key is not None and act.kind == REWRAPPED:
+        return replace(key, wrapped=act.data["secret"])
     if key is not None and act.kind in (DISABLED, ENABLED):
         return replace(key, disabled=act.kind == DISABLED)
     return key

@@ -53,6 +53,15 @@ class Erasures:
             self.done(STORAGE, tenant)
         return len(due)
 
+    def repeat(self) -> None:
+        """Does it once more for the tenants that the storage has forgotten: when keys are wrapped anew, one may have
+        been on its way while it was removed."""
+        removed = self._db.read(
+            lambda tx: [one for one in tx.tenants.removed() if tx.system.get_meta(_note(STORAGE, one)) is not None]
+        )
+        for tenant in removed:
+            forget(self._store, tenant)
+
 
 def forget(store: BlobStore, tenant: Tenant) -> None:
     """Makes everything that is a tenant's unreadable, as ``gateway.blobstore.owner_of`` names owners."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.service.outbox import Outbox
     from gateway.service.policies import Policies
     from gateway.service.restore import Restoring
+    from gateway.service.rewrapping import Rewrapping
     from gateway.service.slas import ServiceLevels
     from gateway.service.snapshots import Snapshots
     from gateway.service.standing import Standings
@@ -117,6 +118,7 @@ class Services:
     backups: Backups
     erasures: Erasures
     migration: Migration
+    rewrapping: Rewrapping
 
     @property
     def trees(self) -> Trees:

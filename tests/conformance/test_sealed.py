@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.blobstore import BlobStore, open_named
+from gateway.blobstore import BlobStore, BlobWriter, Rewrapped, open_named
 from gateway.domain.errors import BackendUnavailable, DamagedBlob, NotFound
+from gateway.masterkey import KeyRing, MasterKey, WrongKey
 from gateway.testing.blobstore_contract import MIB, pattern, put, read
+from storage_backends._sealed_keys import DataKeys
 from storage_backends._sealing import HEADER_BYTES, SEALED_SEGMENT, SEGMENT, last_segment, plain_size
 from storage_backends.memory import MemoryStore
 from storage_backends.sealed import SealedStore
@@ -163,7 +165,7 @@ def test_a_blob_that_is_stored_anew_is_read_although_its_header_was_known(tmp_pa
     store, content = sealed(tmp_path), pattern(3 * SEGMENT)
     put(store, OWNED, content)
     assert read(store, OWNED, SEGMENT, 10) == content[SEGMENT : SEGMENT + 10]
-    other = SealedStore(store.inner, store.keys._master, 60)
+    other = SealedStore(store.inner, store.keys._ring, 60)
     put(other, OWNED, content)
     assert read(store, OWNED, SEGMENT, 10) == content[SEGMENT : SEGMENT + 10]
 
@@ -190,7 +192,7 @@ def test_without_its_key_an_owner_is_unreadable_and_others_are_not(tmp_path: Pat
 def test_a_removed_key_stops_working_in_other_processes_too(tmp_path: Path) -> None:
     store = sealed(tmp_path, key_check="0s")
     put(store, OWNED, b"bytes")
-    other = SealedStore(store.inner, store.keys._master, 0)
+    other = SealedStore(store.inner, store.keys._ring, 0)
     assert read(other, OWNED) == b"bytes"
     store.forget_owner("a1")
     with pytest.raises(NotFound):
@@ -256,3 +258,164 @@ def test_a_real_store_holds_no_byte_of_what_it_was_given(
         content = file.read_bytes()
         for word in (b"quick brown", b"agreement", b"docx", b"text/plain"):
             assert word not in content, (file, word)
+
+
+# -- another master key -----------------------------------------------------------------------------------------------
+
+OLD, NEW = KeyRing(MasterKey(bytes(32))), KeyRing(MasterKey(b"n" * 32))
+BOTH = KeyRing(NEW.current, OLD.current)
+OWNERS = [f"b00t-{number}.a{number}" for number in range(1, 6)]
+
+
+class Dying(MemoryStore):
+    """A store whose user is killed before its n-th change."""
+
+    left = 10**9
+
+    def writer(self, key: str) -> BlobWriter:
+        self._live()
+        return super().writer(key)
+
+    def delete(self, key: str) -> None:
+        self._live()
+        super().delete(key)
+
+    def _live(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+class Killed(BaseException):
+    pass
+
+
+def opens(inner: BlobStore, ring: KeyRing, key: str) -> bytes | None:
+    """What a process that begins now reads; None where its master keys open nothing."""
+    try:
+        return read(SealedStore(inner, ring, 0), key)
+    except BackendUnavailable as error:
+        assert "another master key" in str(error)
+        return None
+
+
+def filled() -> Dying:
+    inner = Dying(None)
+    store = SealedStore(inner, OLD, 0)
+    for owner in OWNERS:
+        put(store, owner, owner.encode())
+    return inner
+
+
+def test_a_master_key_is_changed_while_both_are_known_and_the_old_one_opens_nothing_afterwards() -> None:
+    inner = filled()
+    running = SealedStore(inner, BOTH, 0)
+    assert read(running, OWNERS[0]) == OWNERS[0].encode()
+    before = {info.key for info in inner.list() if not info.key.startswith(".seal")}
+    told: list[Rewrapped] = []
+    assert SealedStore(inner, BOTH, 0).rewrap_keys(told.append) == Rewrapped(wrapped=5) == told[-1]
+    assert {info.key for info in inner.list() if not info.key.startswith(".seal")} == before
+    for ring in (NEW, BOTH):
+        assert [opens(inner, ring, owner) for owner in OWNERS] == [owner.encode() for owner in OWNERS]
+    assert [opens(inner, OLD, owner) for owner in OWNERS] == [None] * 5
+    for info in inner.list(".seal/"):  # nor by itself, whatever the store says of it
+        wrapped = read(inner, info.key)
+        assert wrapped != OLD.current.fingerprint()
+        with pytest.raises(WrongKey):
+            folder, name = info.key.removeprefix(".seal/").partition("/")[::2]
+            OLD.unwrap(wrapped, f"data key {folder} {name.partition('.')[0]}")
+    for owner in OWNERS:
+        assert read(running, owner) == owner.encode()
+        put(running, "c" + owner, b"new")
+    put(running, "b00t-9.a99", b"of a new owner")
+    assert opens(inner, NEW, "b00t-9.a99") == b"of a new owner"
+    assert SealedStore(inner, BOTH, 0).rewrap_keys(told.append) == Rewrapped(kept=6)
+
+
+def test_a_process_that_knows_only_the_old_key_takes_nothing_for_damaged_and_writes_nothing() -> None:
+    inner = filled()
+    late = SealedStore(inner, OLD, 0)
+    assert read(late, OWNERS[0]) == OWNERS[0].encode()
+    SealedStore(inner, BOTH, 0).rewrap_keys(lambda _: None)
+    with pytest.raises(BackendUnavailable, match="another master key") as refused:
+        read(late, OWNERS[0])
+    assert not isinstance(refused.value, DamagedBlob)
+    late = SealedStore(inner, OLD, 0)
+    with pytest.raises(BackendUnavailable, match="another master key"):
+        put(late, "b00t-9.a99", b"x")
+
+
+@pytest.mark.parametrize("changes", range(26))
+def test_a_change_that_was_killed_anywhere_is_continued(changes: int) -> None:
+    """Two witnesses, five keys with their copies, the old ones, and the old witness with its own: 24 changes."""
+    inner = filled()
+    inner.left = changes
+    killed = False
+    try:
+        SealedStore(inner, BOTH, 0).rewrap_keys(lambda _: None)
+    except Killed:
+        killed = True
+    assert killed is (changes < 24)
+    inner.left = 10**9
+    assert [opens(inner, BOTH, owner) for owner in OWNERS] == [owner.encode() for owner in OWNERS]
+    put(SealedStore(inner, BOTH, 0), "b00t-9.a99", b"made between")
+    done = SealedStore(inner, BOTH, 0).rewrap_keys(lambda _: None)
+    assert (done.wrapped + done.kept, done.lost) == (6, 0)
+    for owner in OWNERS:
+        assert opens(inner, NEW, owner) == owner.encode()
+        assert opens(inner, OLD, owner) is None
+    assert len(list(inner.list(".seal/"))) == 2 + 2 * 6
+
+
+def test_a_key_that_is_made_while_the_master_key_changes_is_wrapped_by_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inner = filled()
+    maker, write = SealedStore(inner, BOTH, 0), DataKeys._write
+
+    def change_first(keys: DataKeys, key: str, content: bytes) -> None:
+        monkeypatch.setattr(DataKeys, "_write", write)
+        SealedStore(inner, BOTH, 0).rewrap_keys(lambda _: None)
+        write(keys, key, content)  # as it was made before: the pass did not see it
+
+    monkeypatch.setattr(DataKeys, "_write", change_first)
+    put(maker, "b00t-9.a99", b"made meanwhile")
+    assert opens(inner, NEW, "b00t-9.a99") == b"made meanwhile"
+    assert SealedStore(inner, BOTH, 0).rewrap_keys(lambda _: None) == Rewrapped(kept=6)
+
+
+def test_an_owner_who_is_forgotten_while_the_master_key_changes_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inner = filled()
+    keep = DataKeys._keep
+
+    def forget_first(keys: DataKeys, *words: Any) -> None:
+        keep(keys, *words)
+        for info in list(inner.list(".seal/")):  # what a process deletes that listed before
+            if "/" in info.key.removeprefix(".seal/") and info.key.removesuffix(".copy").count(".") == 1:
+                inner.delete(info.key)
+
+    monkeypatch.setattr(DataKeys, "_keep", forget_first)
+    SealedStore(inner, BOTH, 0).rewrap_keys(lambda _: None)
+    with pytest.raises(NotFound):
+        read(SealedStore(inner, NEW, 0), OWNERS[0])
+
+
+def test_a_key_that_no_master_key_opens_is_told_and_left_alone() -> None:
+    inner = filled()
+    (first, *_) = sorted(info.key for info in inner.list(".seal/") if info.key.count("/") == 2)
+    for name in (first, first + ".copy"):
+        inner.delete(name)
+        put(inner, name, b"noise")
+    assert SealedStore(inner, BOTH, 0).rewrap_keys(lambda _: None) == Rewrapped(wrapped=4, lost=1)
+    assert read(inner, first) == b"noise"
+
+
+def test_the_master_key_can_be_changed_again_and_back() -> None:
+    inner = filled()
+    third = KeyRing(MasterKey(b"t" * 32))
+    for ring in (BOTH, KeyRing(third.current, NEW.current), KeyRing(OLD.current, third.current)):
+        assert SealedStore(inner, ring, 0).rewrap_keys(lambda _: None) == Rewrapped(wrapped=5)
+    assert [opens(inner, OLD, owner) for owner in OWNERS] == [owner.encode() for owner in OWNERS]
+    assert opens(inner, NEW, OWNERS[0]) is opens(inner, third, OWNERS[0]) is None

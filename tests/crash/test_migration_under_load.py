@@ -9,14 +9,10 @@ that of a file in bytes, KURADO_TEST_MIGRATE_SECONDS how long it may take; ``pyt
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import json
 import os
-import random
 import signal
 import subprocess
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,82 +20,22 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.testing.load import Load, fill, read_back
 from gateway.testing.needs import need
 from gateway.testing.seaweed import Seaweed
 from gateway.testing.server import COMMAND, RunningGateway, start_gateway
-from gateway.testing.storm import DavClient, content
+from gateway.testing.storm import DavClient
 
 MEGABYTES = int(os.environ.get("KURADO_TEST_MIGRATE_MB", "2"))
 SMALL, LARGE = int(os.environ.get("KURADO_TEST_MIGRATE_OBJECT", "20000")), 6_000_000
 SECONDS = int(os.environ.get("KURADO_TEST_MIGRATE_SECONDS", "1800"))
 CLIENTS = 3
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
-class Load(threading.Thread):
-    """Reads and writes files of its own until stopped; every answer must be right. ``slowest`` is in seconds."""
-
-    def __init__(self, client: DavClient, seed: int, files: dict[str, bytes]) -> None:
-        super().__init__(daemon=True)
-        self._client = client
-        self._random = random.Random(seed)
-        self.files = files
-        self._names = sorted(files)
-        self._stopped = threading.Event()
-        self.requests = 0
-        self.slowest = 0.0
-        self.wrong: list[str] = []
-
-    def run(self) -> None:
-        self._client.close()  # whoever has filled its files first has waited for the others, longer than keep-alive lasts
-        try:
-            while not self._stopped.wait(0.03):
-                began = time.monotonic()
-                self._one()
-                self.slowest = max(self.slowest, time.monotonic() - began)
-        except (OSError, http.client.HTTPException) as error:
-            self.wrong.append(f"request {self.requests + 1}: {error!r}")
-        finally:
-            self._client.close()
-
-    def _one(self) -> None:
-        name = self._random.choice(self._names)
-        if self._random.random() < 0.3:
-            body = content(self._random.randrange(2**40), SMALL)
-            status, _, _ = self._client.request("PUT", name, body=body)
-            self.files[name] = hashlib.sha256(body).digest()
-            if status not in (201, 204):
-                self.wrong.append(f"PUT {name}: {status}")
-        else:
-            status, _, body = self._client.request("GET", name)
-            if status != 200 or hashlib.sha256(body).digest() != self.files[name]:
-                self.wrong.append(f"GET {name}: {status}, {len(body)} bytes")
-        self.requests += 1
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join(PATIENCE * 2)
-        assert not self.is_alive()
-
-
-def fill(client: DavClient, seed: int, size: int) -> dict[str, bytes]:
-    files = {}
-    sizes = [LARGE] * (seed == 0) + [SMALL] * (size // SMALL)
-    for number, length in enumerate(sizes):
-        body = content(seed * 1_000_000 + number, length)
-        assert client.request("PUT", f"f{seed}-{number}", body=body)[0] == 201
-        files[f"f{seed}-{number}"] = hashlib.sha256(body).digest()
-    return files
-
-
-def read_back(client: DavClient, files: dict[str, bytes]) -> list[str]:
-    """The names of the files that are not as they should be."""
-    wrong = []
-    for name, digest in files.items():
-        status, _, body = client.request("GET", name)
-        if status != 200 or hashlib.sha256(body).digest() != digest:
-            wrong.append(f"{name}: {status}, {len(body)} bytes")
-    return wrong
+def sizes_of(seed: int) -> list[int]:
+    """A large file, some that are rows of the database, and the many."""
+    return [LARGE] * (seed == 0) + [5_000] * 5 + [SMALL] * (MEGABYTES * 1_000_000 // CLIENTS // SMALL)
 
 
 def say(what: str, since: float, loads: list[Load]) -> None:
@@ -127,9 +63,10 @@ def test_all_blobs_move_under_load_and_no_request_fails(tmp_path: Path) -> None:
         loads: list[Load] = []
         try:
             began = time.monotonic()
-            filled = pool.map(fill, clients, range(CLIENTS), [MEGABYTES * 1_000_000 // CLIENTS] * CLIENTS)
+            filled = pool.map(fill, clients, range(CLIENTS), map(sizes_of, range(CLIENTS)))
             loads += [
-                Load(client, seed, files) for seed, (client, files) in enumerate(zip(clients, filled, strict=True))
+                Load(client, seed, files, SMALL)
+                for seed, (client, files) in enumerate(zip(clients, filled, strict=True))
             ]
             say(f"{sum(len(load.files) for load in loads)} files were filled in", began, loads)
             began = time.monotonic()
@@ -162,5 +99,5 @@ def test_all_blobs_move_under_load_and_no_request_fails(tmp_path: Path) -> None:
                 reader.close()
         finally:
             for load in loads:
-                load._stopped.set()
+                load.end()
             gateway.stop()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.blobstore import Rewrapped
 from gateway.commands.doctor import access_keys
 from gateway.domain.errors import NotFound, Unauthenticated
 from gateway.testing.space import Space, open_space
@@ -94,3 +95,30 @@ def test_doctor_tells_of_keys_that_nobody_can_use(tmp_path: Path) -> None:
     with open_space(tmp_path) as space:
         [fact] = access_keys(space.deployment)
         assert "master key" in fact.message
+
+
+def test_secrets_are_wrapped_anew_by_another_master_key_and_stay_the_same(tmp_path: Path) -> None:
+    with open_space(tmp_path) as space:
+        keys = space.services.accesskeys
+        made = [keys.create("studio", "ann", "operator") for _ in range(3)]
+        keys.set_disabled(made[2][0].id, True, "operator")
+    (tmp_path / "new.key").write_text("cd" * 32)
+    both = {"master_key": {"file": "new.key"}, "previous_master_key": {"file": "data/master.key"}}
+    with open_space(tmp_path, settings=both) as space:
+        keys = space.services.accesskeys
+        assert [keys.signer(key.id).secret for key, _ in made[:2]] == [secret for _, secret in made[:2]]
+        done = space.services.rewrapping.run("ann")
+        assert done == {"access keys": Rewrapped(wrapped=3)}
+        assert space.services.rewrapping.run("ann") == {"access keys": Rewrapped(kept=3)}
+        acts = space.services.db.read(lambda tx: tx.acts.of_subject(f"key:{made[0][0].id}"))
+        assert [(act.kind, act.actor) for act in acts] == [("key.created", "operator"), ("key.rewrapped", "ann")]
+        assert made[0][1] not in repr(acts)
+    (tmp_path / "data" / "master.key").unlink()
+    with open_space(tmp_path, settings={"master_key": both["master_key"]}) as space:
+        keys = space.services.accesskeys
+        assert [keys.signer(key.id).secret for key, _ in made[:2]] == [secret for _, secret in made[:2]]
+        with pytest.raises(Unauthenticated):
+            keys.signer(made[2][0].id)
+        keys.set_disabled(made[2][0].id, False, "operator")
+        space.services.directory.refresh()
+        assert keys.signer(made[2][0].id).secret == made[2][1]

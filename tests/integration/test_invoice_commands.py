@@ -43,9 +43,7 @@ class Operator:
     def run(self, *words: str) -> Result:
         config = self.folder / "gateway.yaml"
         kurado = Application(config, timepiece=CLOCK)
-        return CliRunner().invoke(
-            cli, ["--config", str(config), *words], prog_name="kurado", obj=Application(config, timepiece=CLOCK)
-        )
+        return CliRunner().invoke(cli, ["--config", str(config), *words], prog_name="kurado", obj=kurado)
 
     def ok(self, *words: str) -> str:
         result = self.run(*words)

@@ -43,9 +43,7 @@ class Shell:
         config = self.folder / "gateway.yaml"
         kurado = Application(config, timepiece=CLOCK)
         args = ["--config", str(config), *words]
-        return CliRunner().invoke(
-            cli, args, input=text, env={"LOGNAME": "ann"}, prog_name="kurado", obj=Application(config, timepiece=CLOCK)
-        )
+        return CliRunner().invoke(cli, args, input=text, env={"LOGNAME": "ann"}, prog_name="kurado", obj=kurado)
 
     def ok(self, *words: str, text: str | None = None) -> str:
         result = self.run(*words, text=text)
