@@ -7,6 +7,7 @@ there have had their time. So the source shrinks, and a move that was broken off
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import time
@@ -199,13 +200,18 @@ class _Mover:
         return size
 
     def _copy(self, key: str, sha256: str) -> int:
-        """DamagedBlob when neither side has the bytes that were committed."""
+        """DamagedBlob when neither side has the bytes that were committed. What a run that was broken off has copied
+        already is copied once more: to ask for it would cost a request for each of all."""
         try:
-            size, digest = _digest(self._target, key)
-            if digest == (sha256 or _digest(self._source, key)[1]):
-                return size
+            return self._copied(key, sha256)
         except (NotFound, DamagedBlob):
-            pass
+            with contextlib.suppress(NotFound, DamagedBlob):
+                size, digest = _digest(self._target, key)
+                if digest == sha256:
+                    return size
+            raise
+
+    def _copied(self, key: str, sha256: str) -> int:
         hasher = hashlib.sha256()
         with self._source.open(key) as stream:
             _put(self._target, key, _checked(stream, hasher, sha256))

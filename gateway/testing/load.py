@@ -29,7 +29,7 @@ class Load(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
-        self._client.close()  # whoever has filled its files first has waited for the others, longer than keep-alive lasts
+        self._client.close()  # who has filled its files first has waited for the others, longer than keep-alive lasts
         try:
             while not self._stopped.wait(0.03):
                 began = time.monotonic()
