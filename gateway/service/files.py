@@ -337,22 +337,24 @@ class Files:
         self._check_transfer(caller, "copy", path, destination, whole=infinite)
         limits = self._settling.limits(caller.tenant)
         source = self.get(caller, path)
-        nodes = self._db.read(lambda tx: tx.nodes.subtree_size(source.id, BATCH + 1))[0] if infinite else 1
+        seen = self._db.read(lambda tx: self._trees.see(tx, source, BATCH + 1 if infinite else 1))
+        check = self._download_check(caller)
         hidden: Node | None = None
-        if nodes > BATCH:
+        if len(seen.nodes) > BATCH:
             # refused before the long part: the same checks come again in the transaction that attaches it
             self._db.read(lambda tx: self._copy_places(tx, caller, path, destination, overwrite, conditions))
-            check = self._download_check(caller)
             hidden = self._trees.copy_hidden(caller, source, destination[-1], limits, check)
         else:
-            self._check_downloads(caller, source, infinite)
+            for one in seen.nodes:
+                check(one)
 
         def work(tx: Tx) -> Placed:
             node, target, now = self._copy_places(tx, caller, path, destination, overwrite, conditions)
             self._settling.assert_alive(tx, now)
             if not hidden and not node.is_collection and target.node and not target.node.is_collection:
                 return self._copy_over(tx, caller, node, target, now, limits)
-            return self._copy_tree(tx, caller, node, target, destination[-1], infinite, hidden, now, limits)
+            nodes = [] if hidden else seen.still(tx, node, infinite)
+            return self._copy_tree(tx, caller, nodes, target, destination[-1], hidden, now, limits)
 
         try:
             return self._write(caller, work)
@@ -382,10 +384,9 @@ class Files:
         self,
         tx: Tx,
         caller: Caller,
-        node: Node,
+        nodes: list[Node],
         target: Found,
         name: str,
-        infinite: bool,
         hidden: Node | None,
         now: int,
         limits: Limits,
@@ -400,8 +401,7 @@ class Files:
             copies = [replace(hidden, parent_id=target.parent.id, name=name, modified_at=now)]
             new: list[Node] = []
         else:
-            subtree = tx.nodes.subtree(node.id) if infinite else [node]
-            new = copies = self._trees.copies(subtree, target.parent.id, name, now)
+            new = copies = self._trees.copies(nodes, target.parent.id, name, now)
             tx.nodes.insert_many(copies)
         self._trees.record_copy(
             tx,
@@ -417,15 +417,9 @@ class Files:
         history.settle(limits)
         return Placed(copies[0], created=target.node is None)
 
-    def _check_downloads(self, caller: Caller, source: Node, infinite: bool) -> None:
-        """COPY reads its source: whatever may not be downloaded may not be copied."""
-        if not self._host.implements("check_download"):
-            return
-        check = self._download_check(caller)
-        for node in self._db.read(lambda tx: tx.nodes.subtree(source.id)) if infinite else [source]:
-            check(node)
-
     def _download_check(self, caller: Caller) -> Callable[[Node], None]:
+        """COPY reads its source: whatever may not be downloaded may not be copied."""
+
         def check(node: Node) -> None:
             if not node.is_collection:
                 self._host.check("check_download", caller=caller, node=node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from gateway.domain.errors import Held, KuradoError, Unavailable
 from gateway.domain.events import NODE_DELETED, TREE_COPIED, TREE_ERASED, node_to_json
@@ -83,6 +84,10 @@ class Trees:
         self._settling.release(tx, event, blobs)
 
     # -- copy ---------------------------------------------------------------------------------------------------------
+
+    def see(self, tx: Tx, node: Node, limit: int) -> Seen:
+        """The node as it is now and what is below it, at most ``limit`` nodes in all."""
+        return Seen(tx.events.last_seq(node.tenant_id), tx.nodes.subtree(node.id, limit))
 
     def copies(self, nodes: Sequence[Node], parent_id: int | None, name: str, now: int) -> list[Node]:
         """Fresh nodes for a subtree (parents first) that share its blobs; the first becomes ``name`` in
@@ -214,6 +219,20 @@ class Trees:
             limits=limits,
         )
         self._settling.release(tx, event, erased.blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A tree, parents first, as it was when its tenant's log had ``seq`` events. Every change of a space adds one."""
+
+    seq: int
+    nodes: list[Node]
+
+    def still(self, tx: Tx, node: Node, infinite: bool) -> list[Node]:
+        """The tree of ``node`` as it is now: what was seen, if nothing of the space has changed since."""
+        if self.nodes and self.nodes[0].id == node.id and tx.events.last_seq(node.tenant_id) == self.seq:
+            return self.nodes
+        return tx.nodes.subtree(node.id) if infinite else [node]
 
 
 class Erased:

@@ -297,6 +297,42 @@ def test_a_copy_of_whatever_size_asks_of_each_file_whether_it_may_be_read(
     assert sorted(asked) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("change", ["put", "overwrite", "delete", "property", "swap"])
+def test_what_changes_while_hooks_are_asked_is_copied_as_it_is_then(
+    space: Space, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    space.mkcol("top")
+    space.put("top/a", b"1")
+    files, caller, host = space.services.files, space.caller, space.services.host
+    monkeypatch.setattr(host, "implements", lambda hook: hook == "check_download" or type(host).implements(host, hook))
+
+    def swap() -> None:
+        files.move(caller, ("top",), ("old",))
+        space.mkcol("top")
+        space.put("top/z", b"9")
+
+    changes = {
+        "put": lambda: space.put("top/b", b"22"),
+        "overwrite": lambda: space.put("top/a", b"22"),
+        "delete": lambda: files.delete(caller, ("top", "a")),
+        "property": lambda: files.set_props(caller, ("top", "a"), {"{urn:x}p": "<p/>"}),
+        "swap": swap,
+    }
+
+    def check(hook: str, **_: Any) -> None:
+        if hook == "check_download":
+            monkeypatch.undo()
+            changes[change]()
+
+    monkeypatch.setattr(host, "check", check)
+    files.copy(caller, ("top",), ("copy",))
+    now, copied = files.children(files.get(caller, ("top",))), files.children(files.get(caller, ("copy",)))
+    assert [(one.name, one.size, dict(one.props)) for one in copied] == [
+        (one.name, one.size, dict(one.props)) for one in now
+    ]
+    space.used()
+
+
 def test_a_large_copy_above_the_quota_leaves_nothing(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "BATCH", 3)
     monkeypatch.setattr("gateway.service.files.BATCH", 3)
