@@ -26,6 +26,10 @@ def overlay(document: dict[str, Any], environ: Mapping[str, str], leaves: Iterab
             continue
         if name in by_name:
             set_paths[name] = _put(document, by_name[name], value)
+        elif name == PREFIX + "STORAGE":
+            document["storage"], set_paths[name] = value, "storage"
+        elif name.startswith(PREFIX + "STORAGES_"):
+            set_paths[name] = _put_storage(document, name.removeprefix(PREFIX + "STORAGES_"), value)
         elif name.startswith(PREFIX + "STORAGE_"):
             storage = _section(document, "storage")
             key = _key(storage, name.removeprefix(PREFIX + "STORAGE_"))
@@ -59,10 +63,16 @@ def _put(document: dict[str, Any], path: tuple[str, ...], value: Any) -> str:
 
 def _key(settings: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """The key path that a variable's end means, following mappings that are already there."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and name.startswith(f"{key.upper()}_"):
+    for key in sorted(settings, key=len, reverse=True):
+        value = settings[key]
+        if isinstance(value, Mapping) and name.startswith(_variable(key) + "_"):
             return (key, *_key(value, name[len(key) + 1 :]))
     return (name.lower(),)
+
+
+def _variable(key: str) -> str:
+    """How a key is called in a variable's name."""
+    return key.upper().replace("-", "_")
 
 
 def _scalar(value: str) -> Any:
@@ -71,6 +81,14 @@ def _scalar(value: str) -> Any:
         return load_yaml(value)
     except YamlError:
         return value
+
+
+def _put_storage(document: dict[str, Any], end: str, value: str) -> str:
+    storages = _section(document, "storages")
+    path = _key(storages, end)
+    if len(path) < 2:
+        raise FieldError(f"${PREFIX}STORAGES_{end}", "names no storage", "describe the storage below `storages`")
+    return _put(document, ("storages", *path), _scalar(value))
 
 
 def _plugin_list(before: Any, value: str) -> list[Any]:

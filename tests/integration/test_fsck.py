@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.history import PROPERTY
 from gateway.service.fsck import Finding
 from gateway.service.leases import LEASE_MS
 from gateway.service.sweeper import COMMIT_MARGIN_MS
@@ -43,6 +44,24 @@ def test_wrong_usage_is_found_and_put_right_by_an_event(space: Space) -> None:
     assert space.used() == (20_000, 2)
     last = space.services.db.read(lambda tx: tx.events.after(tenant_id, tx.events.last_seq(tenant_id) - 1, 1))[0]
     assert (last.used_bytes, last.used_files) == (20_000, 2)
+
+
+def test_the_bytes_of_versions_that_a_bucket_keeps_are_looked_at_too(space: Space) -> None:
+    space.mkcol("bucket")
+    space.services.buckets.change(space.caller, "bucket", lambda props: {**props, PROPERTY: "<v>Enabled</v>"})
+    present = blob(space)
+    for body in (b"old" * 10_000, b"older" * 10_000, b"new" * 10_000):
+        space.put("bucket/a", body)
+    rows = space.services.db.read(lambda tx: tx.kept.of_tenant(space.caller.tenant.id))
+    keys = [one.version.blob_id for one in rows if one.version]
+    for key in keys:
+        kept = space.services.store.local_path(key)
+        assert kept is not None and kept != present
+        kept.write_bytes(kept.read_bytes().upper())
+    assert run(space) == []
+    found = run(space, deep=True, repair=True)
+    assert sorted((one.kind, one.subject) for one in found) == [("wrong-digest", key) for key in sorted(keys)]
+    assert {report[0] for report in space.services.damages.open_reports()} == set(keys)
 
 
 def test_a_missing_blob_is_found_and_is_not_said_to_be_repaired(space: Space) -> None:

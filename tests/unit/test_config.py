@@ -153,6 +153,9 @@ EXAMPLES = {
     "master_key.file": ("/k", None),
     "master_key.env": ("K", None),
     "master_key.command": ("vault read key", None),
+    "previous_master_key.file": ("/k", None),
+    "previous_master_key.env": ("K", None),
+    "previous_master_key.command": ("vault read key", None),
     "http.hostnames": ("A.example,b.example", ("a.example", "b.example")),
     "http.allow_plain_login": ("yes", True),
     "http.trusted_proxies": ("10.0.0.0/8,::1", ("10.0.0.0/8", "::1/128")),
@@ -212,6 +215,27 @@ def test_settings_of_backend_and_plugins_are_set_by_variables(tmp_path: Path) ->
     assert plain.settings == {}
     assert (scan.on_error, scan.timeout) == ("hold", 5.0)
     assert scan.settings == {"clamd": {"port": 3310}, "socket": "[::1]:3310"}
+
+
+def test_settings_of_named_storages_are_set_by_variables(tmp_path: Path) -> None:
+    far = {"backend": "sealed", "of": {"backend": "s3", "bucket": "b"}}
+    document = {**MINIMAL, "storages": {"far": far, "far-away": {"backend": "s3"}}}
+    environ = {
+        "KURADO_STORAGE": "far",
+        "KURADO_STORAGES_FAR_KEY_CHECK": "5s",
+        "KURADO_STORAGES_FAR_OF_SECRET_KEY": "secret",
+        "KURADO_STORAGES_FAR_AWAY_BUCKET": "c",
+    }
+    config = load(written(tmp_path, document), environ)
+    assert config.storage is config.storages["far"]
+    assert config.storage.settings == {
+        "key_check": "5s", "of": {"backend": "s3", "bucket": "b", "secret_key": "secret"}
+    }  # fmt: skip
+    assert config.storages["far-away"].settings == {"bucket": "c"}
+    with pytest.raises(ConfigError, match=r"\$KURADO_STORAGES_FAX_BUCKET"):
+        load(written(tmp_path, document), {"KURADO_STORAGES_FAX_BUCKET": "c"})
+    with pytest.raises(ConfigError, match="there is no storage"):
+        load(written(tmp_path, document), {"KURADO_STORAGE": "nowhere"})
 
 
 def test_the_list_of_plugins_is_set_by_a_variable_and_keeps_settings(tmp_path: Path) -> None:
