@@ -194,12 +194,12 @@ def warm(server: Grown) -> None:
 
 
 def settle(server: Grown, busy: float) -> None:
-    """Until what was put off (events, erasing) is done: the server is as idle as ever, 30 s at most."""
-    end = time.monotonic() + 30
+    """Until what was put off (events, erasing) is done: the server is as idle as ever, 20 s at most."""
+    end = time.monotonic() + 20
     while time.monotonic() < end:
         before = procstat.cpu_seconds(server.pids())
-        time.sleep(0.4)
-        if (procstat.cpu_seconds(server.pids()) - before) / 0.4 < busy + 0.05:
+        time.sleep(0.5)
+        if (procstat.cpu_seconds(server.pids()) - before) / 0.5 < busy + 0.1:
             return
 
 
