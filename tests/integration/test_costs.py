@@ -270,14 +270,15 @@ def test_a_scanned_body_is_not_read_again(tmp_path: Path) -> None:
     assert written <= LARGE + LITTLE
 
 
-def test_copy_and_move_touch_no_content(gate: CountedGate) -> None:
-    gate.ask("PUT", "content", bytes(LARGE))
-    for number, method in enumerate(("COPY", "COPY", "MOVE", "MOVE")):
-        source = "content" if method == "COPY" else f"content{number - 2}"
-        target = {"Destination": gate.url(f"content{number}")}
-        gate.cost(functools.partial(gate.ask, method, source, None, target))
-        read, written = gate.counting.file_bytes
-        assert max(read, written) < 4 * LITTLE
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_copy_and_move_touch_no_content(gate: CountedGate, method: str) -> None:
+    gate.ask("PUT", f"{method}0", bytes(LARGE))
+    found = []
+    for number in range(REPEATED):
+        target = {"Destination": gate.url(f"{method}{number + 1}")}
+        gate.cost(functools.partial(gate.ask, method, f"{method}{number}", None, target))
+        found.append(max(gate.counting.file_bytes))
+    assert min(found) < LITTLE
 
 
 def _file_bytes(gate: CountedGate, name: str, body: bytes) -> tuple[int, int]:
