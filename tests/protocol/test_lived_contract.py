@@ -28,6 +28,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli import cli
 from gateway.commands.app import Application
+from gateway.domain.errors import NotFound
 from gateway.testing.clockwork import Timepiece
 from gateway.testing.rawhttp import Answer, ask, basic
 from gateway.testing.server import RunningGateway
@@ -103,10 +104,11 @@ class Provider:
         until(lambda: self.request(verb, path).status == status)
 
     def stored(self, content: bytes) -> bool:
-        """Whether the storage holds a blob with just this content."""
-        for blob in self.daemon.data_dir.glob("blobs/blobs/*/*"):
-            with contextlib.suppress(FileNotFoundError):
-                if blob.read_bytes() == content:
+        """Whether a blob with just this content is stored, as a file or as a row."""
+        store = self.app.services.store
+        for blob in store.list():
+            with contextlib.suppress(NotFound), store.open(blob.key) as stream:
+                if stream.read() == content:
                     return True
         return False
 
@@ -319,4 +321,4 @@ def test_the_referred_contract_renews_once_by_one_application(provider: Provider
     assert provider.json("contract", "status", "partner")["last_day"] == "2028-10-20"
     provider.at("2028-10-21")
     assert provider.json("contract", "status", "partner")["state"] == "ended"
-    provider.refused("END-07", "contract", "renew", "partner", *provider.paper())
+    provider.refused("TERM-07", "contract", "renew", "partner", *provider.paper())
