@@ -54,14 +54,12 @@ class Exchange:
 @dataclass(slots=True)
 class FileBody:
     """Content of a blob. ``slices`` are (text before, start, length): one for a plain or single-range answer, several
-    for multipart/byteranges; ``tail`` closes the latter. ``local`` is a file for sendfile; ``whole`` reads a small blob
-    at once, or says None; else ``open`` streams."""
+    for multipart/byteranges; ``tail`` closes the latter. ``local`` is a file for sendfile, else ``open`` streams."""
 
     slices: Sequence[tuple[bytes, int, int]]
     open: Callable[[int, int], BinaryIO]
     local: Path | None = None
     tail: bytes = b""
-    whole: Callable[[], bytes | None] | None = None
 
     @property
     def length(self) -> int:

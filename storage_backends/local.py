@@ -18,6 +18,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -123,8 +124,7 @@ class LocalStore:
         """Nothing is held between calls."""
 
     def local_path(self, key: str) -> Path:
-        folder = hashlib.sha256(check_key(key).encode()).hexdigest()[:2]
-        return self._blobs / folder / key.replace("/", "+")
+        return _place(self._blobs, key)
 
     def place(self, file: Path, target: Path) -> None:
         """Renames a flushed file to its place, durably; if that fails nothing new lies there."""
@@ -254,6 +254,12 @@ class _Range(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+@lru_cache(maxsize=1024)
+def _place(blobs: Path, key: str) -> Path:
+    folder = hashlib.sha256(check_key(key).encode()).hexdigest()[:2]
+    return blobs / folder / key.replace("/", "+")
 
 
 def _open_staging(staging: Path, name: str) -> tuple[Path, int]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from gateway.domain.errors import BadRequest, DestinationElsewhere, Forbidden, InvalidName, KuradoError
 from gateway.domain.lock import ConditionList, IfHeader, parse_if
 from gateway.domain.names import Path, href, parse_path
-from gateway.domain.upload import Conditions
+from gateway.domain.upload import NO_CONDITIONS, Conditions
 from gateway.exchange import Exchange
 from gateway.wire.fields import parse_date, parse_etags
 
@@ -28,6 +28,10 @@ def parse_conditions(exchange: Exchange, base: str, hostnames: Sequence[str]) ->
     Tags of an If header are rewritten to paths within the space, or to "" where they name anything else.
     """
     headers = exchange.headers
+    if not ("If" in headers or "If-Match" in headers or "If-None-Match" in headers) and not (
+        "If-Unmodified-Since" in headers or "If-Modified-Since" in headers
+    ):
+        return NO_CONDITIONS
     raw_if = headers.getall("If", [])
     if_header: IfHeader | None = None
     if raw_if:

@@ -13,7 +13,7 @@ from gateway.dav.request import DavRequest
 from gateway.domain.errors import NotFound
 from gateway.domain.node import Node, Version
 from gateway.domain.upload import NO_CONDITIONS, Conditions
-from gateway.exchange import FileBody, Reply
+from gateway.exchange import Reply
 from gateway.service.results import Content, Found
 from gateway.wire.fields import http_date, parse_date
 from gateway.wire.media import presentation
@@ -28,12 +28,10 @@ async def get(request: DavRequest) -> Reply:
     assert node is not None
     if node.version is None:
         return await listing_reply(request, found)
-    headers = validators(node.version)
-    if request.services.files.not_modified(node, conditions):
-        return Reply(304, headers)
+    if conditions is not NO_CONDITIONS and request.services.files.not_modified(node, conditions):
+        return Reply(304, validators(node.version))
     content = await _content(request, node)
-    headers.update(presentation(node.name))
-    return file_reply(request, node.version, content, headers)
+    return file_reply(request, node.version, content, {**validators(node.version), **presentation(node.name)})
 
 
 def look(request: DavRequest, conditions: Conditions = NO_CONDITIONS) -> Found:
@@ -57,7 +55,7 @@ async def _content(request: DavRequest, node: Node) -> Content:
     return await request.in_thread(open_content)
 
 
-def validators(version: Version) -> dict[str, str]:
+def validators(version: Version) -> Mapping[str, str]:
     """The fields that let a client ask again cheaply: in a 200, a 206 and a 304 alike (RFC 9110 section 15.4.5)."""
     return {
         "ETag": version.etag,
@@ -69,14 +67,16 @@ def validators(version: Version) -> dict[str, str]:
 
 def file_reply(request: DavRequest, version: Version, content: Content, headers: Mapping[str, str]) -> Reply:
     """The whole file, one range (206 with Content-Range) or several (206 multipart/byteranges)."""
-    ranged = request.exchange.method == "GET" and _range_applies(request, version)
-    ranges = parse_ranges(request.header("Range"), content.size) if ranged else None
+    if request.exchange.method == "HEAD":
+        return Reply(200, headers, content.unread([(b"", 0, content.size)]))
+    asked = request.header("Range")
+    ranges = parse_ranges(asked, content.size) if asked is not None and _range_applies(request, version) else None
     if ranges is None:
-        return Reply(200, headers, _body(content, [(b"", 0, content.size)]))
+        return Reply(200, headers, content.body([(b"", 0, content.size)]))
     if len(ranges) == 1:
         start, length = ranges[0]
         single = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
-        return Reply(206, single, _body(content, [(b"", start, length)]))
+        return Reply(206, single, content.body([(b"", start, length)]))
     boundary = f"kurado-{secrets.token_hex(12)}"
     slices = [
         (
@@ -88,11 +88,7 @@ def file_reply(request: DavRequest, version: Version, content: Content, headers:
         for start, length in ranges
     ]
     several = {**headers, "Content-Type": f"multipart/byteranges; boundary={boundary}"}
-    return Reply(206, several, _body(content, slices, f"\r\n--{boundary}--\r\n".encode()))
-
-
-def _body(content: Content, slices: list[tuple[bytes, int, int]], tail: bytes = b"") -> FileBody:
-    return FileBody(slices, content.open, content.local, tail, content.whole)
+    return Reply(206, several, content.body(slices, f"\r\n--{boundary}--\r\n".encode()))
 
 
 def _range_applies(request: DavRequest, version: Version) -> bool:

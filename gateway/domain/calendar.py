@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
+from functools import lru_cache
 
 JST = timezone(timedelta(hours=9), "JST")
 START_DAY = 21
@@ -207,7 +208,13 @@ def jst_midnight(day: date) -> int:
 
 def jst_date(at: int) -> date:
     """The JST day of an instant in ms UTC."""
-    return _EPOCH + timedelta(days=(at + _JST_MS) // DAY_MS)
+    return _epoch_day((at + _JST_MS) // DAY_MS)
+
+
+@lru_cache(maxsize=64)
+def _epoch_day(number: int) -> date:
+    """Each request asks which day it is."""
+    return _EPOCH + timedelta(days=number)
 
 
 def parse_date(text: object) -> date:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from gateway.domain.errors import InvalidName, NameTooLong
@@ -32,12 +33,21 @@ def parse_path(raw: str) -> Path:
     Raises InvalidName for empty, ``.`` and ``..`` segments, invalid UTF-8, control characters, an encoded slash;
     NameTooLong above 255 bytes a segment, 100 levels or 7 KiB as encoded by :func:`href`.
     """
+    return _parse_short(raw) if len(raw) <= _SHORT else _parse(raw)
+
+
+def _parse(raw: str) -> Path:
     if not raw.startswith("/"):
         raise InvalidName("a path starts with a slash")
     body = raw[1:-1] if raw.endswith("/") and len(raw) > 1 else raw[1:]
     if not body:
         return ()
     return check_path(tuple(_decode(part) for part in body.split("/")))
+
+
+# clients ask for the same few names again and again; only short ones are remembered, so that this stays small
+_SHORT = 200
+_parse_short = lru_cache(maxsize=4096)(_parse)
 
 
 def check_path(path: Path) -> Path:

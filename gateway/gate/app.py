@@ -27,6 +27,7 @@ from gateway.gate.limits import ConnectionLimits
 from gateway.gate.server import GateServer
 from gateway.s3.app import S3App
 from gateway.s3.request import S3Settings
+from gateway.service import recent
 from gateway.service.services import Services
 
 REFRESH_SECONDS = 0.3
@@ -65,6 +66,7 @@ async def _serve(deployment: Deployment) -> None:
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     services.directory.refresh()
+    services.files.recent.room = recent.ROOM
     dav = DavDoor(services, DavApp(services, DavSettings(hostnames=config.http.hostnames)))
     serving = [await _listen(config, deployment.listener(), Front(services, dav, _front_settings(config)))]
     s3_listener = deployment.s3_listener()
@@ -146,6 +148,7 @@ def _start_tasks(services: Services, servers: Sequence[GateServer]) -> list[asyn
         asyncio.create_task(_every(REFRESH_SECONDS, "directory", services.directory.refresh)),
         asyncio.create_task(_every(FLUSH_SECONDS, "traffic", services.traffic.flush)),
         asyncio.create_task(_every(CHECK_SECONDS, "database", services.db.check)),
+        asyncio.create_task(_every(recent.TURN_SECONDS, "contents", services.files.recent.turn)),
     ]
 
 

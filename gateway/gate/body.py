@@ -13,6 +13,28 @@ from gateway.gate.limits import BLOCK
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class NoBody:
+    """The body of a request without one. Implements ``exchange.Body``."""
+
+    length: int | None = 0
+    is_complete = True
+    is_expected = False
+    rest: int | None = 0
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    async def read(self, limit: int) -> bytes:  # noqa: ARG002
+        return b""
+
+    async def next(self) -> bytes:
+        return b""
+
+
+NO_BODY = NoBody()
+
+
 class Line(Protocol):
     """The connection, as a body sees it: ``reading`` is told when the handler begins and ends to wait for bytes."""
 

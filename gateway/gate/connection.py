@@ -1,24 +1,30 @@
-"""One connection: aiohttp's parser and its loop over requests, with stricter framing and our own deadlines.
+"""One connection: aiohttp's parser, our own loop over requests, strict framing and our own deadlines.
 
-aiohttp's RequestHandler parses, queues requests and runs one handler after the other. Added here: the checks of
-``framing`` before a request is queued, answers of our own to what is malformed, errors of a malformed body for the
-handler that reads it, half-closed clients, and a close that does not take the answer away from the client.
+The parser queues requests, and they are answered one after the other. A request that can be answered without waiting is
+answered in the very call that brought its bytes (``eager``); only one that waits becomes a task. The checks of
+``framing`` come before a request is queued; what is malformed has answers of its own; errors of a malformed body go to
+the handler that reads it; clients that half-close get their answers, and a close does not take an answer away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web_protocol
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.tcp_helpers import tcp_keepalive
 
 from gateway.domain.errors import IncompleteBody
 from gateway.gate import limits
 from gateway.gate.body import RequestBody
+from gateway.gate.eager import begin
 from gateway.gate.framing import (
     MAX_HEAD,
     MAX_HEADERS,
@@ -36,116 +42,183 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kurado.gate")
 
-
-class Ended:
-    """What a handler gives back to aiohttp's loop: the answer is sent already."""
-
-    def __init__(self, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
+_HEAD_END = b"\r\n\r\n"
 
 
 class Request:
-    """A queued request. ``malformed`` is set, and ``target`` is not, when the head was refused."""
+    """A queued request: ``message`` and where it leads (``target``), or why its head was refused (``malformed``).
+    ``is_head``: it asks for no body."""
 
-    def __init__(self, message: Any, stream: StreamReader, connection: Connection) -> None:
-        self.message: RawRequestMessage = message
-        self.stream = stream
+    __slots__ = ("connection", "is_head", "malformed", "message", "stream", "target")
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream: StreamReader,
+        message: RawRequestMessage | None = None,
+        target: Target | None = None,
+        malformed: Malformed | None = None,
+        is_head: bool = False,
+    ) -> None:
         self.connection = connection
-        self.target: Target | None = None
-        self.malformed: Malformed | None = None
-        self._task: Any = None
-        if isinstance(message, _Refused):
-            self.malformed = message.malformed
-        else:
-            self.target = connection.targets.pop(id(message))
-
-    def _cancel(self, error: BaseException) -> None:
-        """The line is gone: whoever reads the body learns of it."""
-        if not self.stream.is_eof():
-            self.stream.set_exception(error)
-
-    def _finish(self) -> None:
-        """Called by aiohttp when the handler is through."""
-
-
-class _Refused:
-    """Stands in the queue for a request whose head was refused."""
-
-    def __init__(self, malformed: Malformed) -> None:
+        self.stream = stream
+        self.message = message
+        self.target = target
         self.malformed = malformed
+        self.is_head = is_head
 
 
-class Connection(web_protocol.RequestHandler):
+Handler = Callable[[Request], Coroutine[Any, Any, bool]]
+"""Answers a request; tells whether the connection stays open after it. ConnectionError when the client is gone."""
+
+
+class Connection(BaseProtocol):
     """``idle_since`` is when the last answer ended (or the connection began), ``head_since`` when the first byte of a
-    head came that is not complete; loop times."""
+    head came that is not complete; loop times. ``was_asked``: whether any request has come."""
 
     __slots__ = (
+        "_at_head",
+        "_current",
         "_discarded",
         "_discarding",
+        "_ends",
         "_half_closed",
         "_head",
+        "_line",
         "_lingering",
+        "_queue",
+        "_server",
         "_stream",
         "_stream_is_chunked",
-        "_unanswered",
+        "_task",
         "address",
         "body",
         "direct",
         "head_since",
         "idle_since",
         "sending_since",
-        "targets",
+        "ssl_context",
+        "was_asked",
     )
 
-    def __init__(self, manager: GateServer, **kwargs: Any) -> None:
-        super().__init__(
-            manager,
-            auto_decompress=False,
-            read_bufsize=limits.READ_BUFFER,
-            max_headers=MAX_HEADERS,
-            max_line_size=MAX_REQUEST_LINE,
-            max_field_size=MAX_HEAD,
-            keepalive_timeout=86_400,  # the server's sweep ends idle connections
-            lingering_time=0,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp allows it
-            **kwargs,
-        )
+    def __init__(self, server: GateServer, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop, self._new_parser(loop))
+        self._server = server
         self.address = ""
         self.body: RequestBody | None = None
-        self.idle_since = self._loop.time()
+        self.idle_since = loop.time()
         self.head_since: float | None = None
         self.sending_since: float | None = None
         self.direct: DirectSend | None = None
-        self.targets: dict[int, Target] = {}
+        self.ssl_context: Any = None
+        self.was_asked = False
         self._head = b""
+        self._at_head = True  # whether the next read begins with a head
+        self._queue: deque[Request] = deque()
+        self._current: Request | None = None
+        self._task: asyncio.Task[bool] | None = None
+        self._line: socket.socket | None = None
         self._stream: StreamReader | None = None
         self._stream_is_chunked = False
-        self._unanswered = 0
+        self._ends = False
         self._half_closed = False
         self._discarding = False
         self._discarded = 0
         self._lingering: asyncio.Future[None] | None = None
 
-    # -- what the server's sweep asks ---------------------------------------------------------------------------------
+    def _new_parser(self, loop: asyncio.AbstractEventLoop) -> HttpRequestParser:
+        return HttpRequestParser(
+            self,
+            loop,
+            limits.READ_BUFFER,
+            max_line_size=MAX_REQUEST_LINE,
+            max_field_size=MAX_HEAD,
+            max_headers=MAX_HEADERS,
+            auto_decompress=False,
+            max_msg_queue_size=limits.QUEUED,
+        )
+
+    # -- what the server and the front ask ----------------------------------------------------------------------------
 
     @property
     def is_busy(self) -> bool:
         """Whether a request is queued or under way, or its answer is still being taken."""
-        return self._unanswered > 0 or self._discarding
+        return self._current is not None or bool(self._queue) or self._discarding
+
+    @property
+    def is_answering(self) -> bool:
+        return self._current is not None
+
+    @property
+    def is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
 
     @property
     def ends(self) -> bool:
         """Whether the answer under way is the last: nothing more is read from this line."""
-        return bool(self._close)
+        return self._ends and not self._queue
 
     def abort(self) -> None:
         """Cuts the line: the client can never take what it has for a whole answer."""
         if self.transport is not None:
             self.transport.abort()
 
+    def close(self) -> None:
+        """Closes the line when the client has all that was written."""
+        self._ends = True
+        self._queue.clear()
+        if self.transport is not None:
+            if self.transport.get_write_buffer_size():
+                self.sending_since = self._loop.time()
+            self.transport.close()
+
+    def close_when_idle(self) -> None:
+        """Ends the connection unless a request is under way: its answer will end it, and its body must still be
+        read."""
+        fresh = not self.was_asked and self._loop.time() - self.idle_since < limits.FIRST_REQUEST_SECONDS
+        if not self.is_busy and self.head_since is None and not fresh:
+            self.close()
+
     def refuse_slow_head(self) -> None:
         """408 to a client that did not finish its head in time."""
-        self._refuse(Malformed(408, "the request did not come in time"))
+        self._refuse(Malformed(408, "the request did not come in time"), self._head)
+        self._go_on()
+
+    # -- the line -----------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport is not None
+        tcp_keepalive(self.transport)
+        self.ssl_context = self.transport.get_extra_info("sslcontext")
+        self._server.connection_made(self, self.transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._ends = True
+        self._queue.clear()
+        self._parser = None
+        if self._current is not None and not self._current.stream.is_eof():
+            self._current.stream.set_exception(exc or ConnectionResetError("the client is gone"))
+        if self.direct is not None:
+            self.direct.fail(ConnectionResetError("the client is gone"))
+            self.direct.close()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        self._end_lingering()
+        self._server.connection_lost(self)
+
+    def eof_received(self) -> bool | None:
+        """A client that only ended its side still gets its answers; one whose body is not complete gets 400."""
+        self._half_closed = True
+        self._end_lingering()
+        if self._in_body and self._stream is not None:
+            self._stream.set_exception(IncompleteBody("the body was cut off"))
+        if self.ssl_context is not None or not self.is_busy:
+            return None
+        self._ends = True
+        return True
 
     # -- bytes in -----------------------------------------------------------------------------------------------------
 
@@ -153,19 +226,27 @@ class Connection(web_protocol.RequestHandler):
         if self._discarding:
             self._discard(len(data))
             return
-        if self._close or self._force_close:
+        if self._ends or self._parser is None:
             return
         self._renew_parser()
         was_in_body = self._in_body
-        queued = len(self._messages)
-        super().data_received(data)
-        fresh = len(self._messages) - queued
-        if fresh > 0:
-            self._take_in(fresh, data)
+        try:
+            arrived, upgraded, _ = self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            raw = self._head + data
+            self._refuse(explain_error(raw, str(error.message)), raw)
+            self._head, self.head_since = b"", None
+            self._go_on()
+            return
+        if arrived:
+            self._take_in(arrived, data)
         elif data and not was_in_body and not self._in_body:
             self._grow_head(data)
-        if fresh > 0 or self._in_body:
+        if arrived or self._in_body:
             self._head, self.head_since = b"", None
+        if upgraded:
+            self._ends = True  # we never do: what follows is no HTTP any more
+        self._go_on()
 
     @property
     def _in_body(self) -> bool:
@@ -174,62 +255,43 @@ class Connection(web_protocol.RequestHandler):
     def _renew_parser(self) -> None:
         """aiohttp 3.14 takes the last trailer field of a chunked body for the first header of the next request (seen
         with ``X-Evil: 1`` after the last chunk): no parser is used again after a chunked body."""
-        if not self._stream_is_chunked or self._in_body:
-            return
-        self._stream_is_chunked = False
-        self._parser = HttpRequestParser(
-            self,
-            self._loop,
-            self._read_bufsize,
-            max_line_size=self.max_line_size,
-            max_field_size=self.max_field_size,
-            max_headers=self.max_headers,
-            payload_exception=web_protocol.RequestPayloadError,
-            auto_decompress=False,
-            max_msg_queue_size=self._max_msg_queue_size,
-        )
+        if self._stream_is_chunked and not self._in_body:
+            self._stream_is_chunked = False
+            self._parser = self._new_parser(self._loop)
 
-    def _take_in(self, fresh: int, data: bytes) -> None:
-        """Checks the requests that the parser has just queued. After one that is refused, or that follows a chunked
-        body in the same read (its headers are not to be trusted), nothing more is read."""
-        arrived = [self._messages.pop() for _ in range(fresh)][::-1]
-        raw = self._head + data
-        first = self._request_count == fresh  # later ones may begin in a read before this
-        for number, (message, stream) in enumerate(arrived):
-            malformed = self._check(message, raw, at_start=first and not number)
-            if malformed:
-                self._refuse(malformed)
+    def _take_in(self, arrived: Sequence[tuple[RawRequestMessage, StreamReader]], data: bytes) -> None:
+        """Checks the requests that the parser has just found, and queues them. After one that is refused, or that
+        follows a chunked body in the same read (its headers are not to be trusted), nothing more is read."""
+        raw = self._head + data if self._at_head else None
+        for message, stream in arrived:
+            try:
+                if raw is not None:
+                    check_request_line(raw, message)
+                target = check(message)
+            except Malformed as malformed:
+                self._refuse(malformed, message.method.encode())
                 return
+            raw = None  # where the next one begins in the read, only the parser knows
             if self._stream_is_chunked:
-                self.targets.pop(id(message))
-                self._close = True
+                self._ends = True
                 return
-            self._messages.append((message, stream))
-            self._unanswered += 1
+            self._queue.append(Request(self, stream, message, target))
             self._stream = stream
-            self._stream_is_chunked = isinstance(message, RawRequestMessage) and bool(message.chunked)
+            self._stream_is_chunked = bool(message.chunked)
+        self.was_asked = True
+        is_full = len(self._queue) >= limits.QUEUED  # then the parser keeps the rest to itself
+        self._at_head = self._stream is EMPTY_PAYLOAD and data.endswith(_HEAD_END) and not is_full
+        if is_full and not self._buffer_paused:
+            self._pause_reading_for_buffer()
 
-    def _check(self, message: Any, raw: bytes, *, at_start: bool) -> Malformed | None:
-        """``at_start``: the head of this message is where ``raw`` begins."""
-        if not isinstance(message, RawRequestMessage):
-            return explain_error(raw, str(message.message))
-        try:
-            if at_start:
-                check_request_line(raw, message)
-            self.targets[id(message)] = check(message)
-        except Malformed as malformed:
-            return malformed
-        return None
-
-    def _refuse(self, malformed: Malformed) -> None:
-        """Queues the refusal behind what is under way, and reads nothing more. A body that was being read is cut."""
+    def _refuse(self, malformed: Malformed, raw: bytes) -> None:
+        """Queues the refusal behind what is under way, and reads nothing more. A body that was being read is cut.
+        ``raw`` begins with the method."""
         if self._in_body and self._stream is not None:
             self._stream.set_exception(IncompleteBody("the body is malformed"))
         else:
-            self._messages.append((_Refused(malformed), EMPTY_PAYLOAD))  # type: ignore[arg-type]
-            self._unanswered += 1
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            is_head = raw.lstrip(b"\r\n").split(b" ", 1)[0] == b"HEAD"
+            self._queue.append(Request(self, EMPTY_PAYLOAD, malformed=malformed, is_head=is_head))
         self._discarding = True
 
     def _grow_head(self, data: bytes) -> None:
@@ -239,37 +301,68 @@ class Connection(web_protocol.RequestHandler):
             self.head_since = self._loop.time()
         self._head += data
         if len(self._head) > MAX_HEAD:
-            self._refuse(explain_error(self._head, ""))
+            self._refuse(explain_error(self._head, ""), self._head)
 
-    def eof_received(self) -> bool | None:  # type: ignore[override]
-        """A client that only ended its side still gets its answer; one whose body is not complete gets 400."""
-        self._half_closed = True
-        if self._lingering is not None and not self._lingering.done():
-            self._lingering.set_result(None)
-        if self._in_body and self._stream is not None:
-            self._stream.set_exception(IncompleteBody("the body was cut off"))
-        if self.ssl_context is not None or not self.is_busy:
-            return None
-        self._close = True
-        return True
+    # -- one request after the other ----------------------------------------------------------------------------------
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        if self.direct is not None:
-            self.direct.fail(ConnectionResetError("the client is gone"))
-        if self._lingering is not None and not self._lingering.done():
-            self._lingering.set_result(None)
+    def _go_on(self) -> None:
+        """Answers what is queued, in order, as far as that goes without waiting; in turns, so that a client that sends
+        many requests together does not hold the loop."""
+        for _ in range(limits.AT_ONCE):
+            if self._current is not None or not self._queue:
+                return
+            self._current = self._queue.popleft()
+            self._make_room()
+            outcome = begin(self._answer(self._current), self._loop)
+            if not isinstance(outcome, bool):
+                self._task = outcome
+                outcome.add_done_callback(self._answered_late)
+                return
+            self._answered(outcome)
+        if self._queue:
+            self._loop.call_soon(self._go_on)
 
-    def _process_keepalive(self) -> None:
-        """The server's sweep does this for all connections."""
+    async def _answer(self, request: Request) -> bool:
+        try:
+            return await self._server.handler(request)
+        except ConnectionError:
+            return False
+        except Exception:
+            # nothing of ours should raise through the handler: nobody can take the answer for whole
+            log.exception("request failed outside its handler")
+            self.abort()
+            return False
+
+    def _answered_late(self, task: asyncio.Task[bool]) -> None:
+        self._task = None
+        self._answered(not task.cancelled() and task.result())
+        self._go_on()
+
+    def _answered(self, persists: bool) -> None:
+        self._current = self.body = None
+        self.idle_since = self._loop.time()
+        if self.transport is None:
+            self._server.forget(self)
+        elif not persists or self.ends:
+            self.close()
+
+    def _make_room(self) -> None:
+        """Lets the parser go on with requests that waited for a place in the queue."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._queue) <= limits.QUEUED // 2:
+            self.data_received(b"")
+            if len(self._queue) < limits.QUEUED:
+                self._resume_reading_for_buffer()
 
     # -- bytes out ----------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Queues bytes for the client; ConnectionError when it is gone."""
-        if self.transport is None or self.transport.is_closing():
+        transport = self.transport
+        if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
-        self.transport.write(data)
+        transport.write(data)
 
     async def drain(self) -> None:
         """Waits until the client has taken enough of what was written."""
@@ -297,6 +390,16 @@ class Connection(web_protocol.RequestHandler):
         if transport.is_closing():
             raise ConnectionResetError("the client is gone")
 
+    def line(self) -> socket.socket:
+        """A duplicate of the transport's socket, which may be used while the transport holds no bytes (``flush``). Made
+        when it is first asked for; it ends with the connection."""
+        if self._line is None:
+            if self.transport is None or self.transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            own = self.transport.get_extra_info("socket")
+            self._line = socket.socket(own.family, own.type, own.proto, fileno=os.dup(own.fileno()))
+        return self._line
+
     async def linger(self) -> None:
         """Reads away what the client still sends until it has seen the answer and closes, or for a bounded time: bytes
         that nobody reads would make the system reset the line and take the answer with it (RFC 9112 section 9.6)."""
@@ -308,37 +411,17 @@ class Connection(web_protocol.RequestHandler):
         self._resume_transport_reading()
         if self.ssl_context is None and transport.can_write_eof():
             transport.write_eof()
+        deadline = self._loop.call_later(limits.LINGER_SECONDS, self.abort)
         try:
-            await asyncio.wait_for(self._lingering, limits.LINGER_SECONDS)
-        except TimeoutError:
-            self.abort()
+            await self._lingering
+        finally:
+            deadline.cancel()
+
+    def _end_lingering(self) -> None:
+        if self._lingering is not None and not self._lingering.done():
+            self._lingering.set_result(None)
 
     def _discard(self, size: int) -> None:
         self._discarded += size
-        if self._discarded > limits.LINGER_BYTES and self._lingering and not self._lingering.done():
-            self._lingering.set_result(None)
-
-    # -- aiohttp's loop -----------------------------------------------------------------------------------------------
-
-    async def finish_response(self, request: Any, resp: Any, start_time: float | None) -> tuple[Any, bool]:  # noqa: ARG002
-        """The handler has sent its answer itself."""
-        self.body = None
-        self._unanswered -= 1
-        self.idle_since = self._loop.time()
-        return resp, False
-
-    def handle_error(self, request: Any, status: int = 500, exc: BaseException | None = None, *_: Any) -> Any:  # noqa: ARG002
-        """Nothing of ours should raise through the handler: the line is cut, nobody can take the answer for whole."""
-        log.error("request failed outside its handler", exc_info=exc)
-        self.abort()
-        return Ended(keep_alive=False)
-
-    def close_when_idle(self) -> None:
-        """Ends the connection unless a request is under way: its answer will end it, and its body must still be read
-        (aiohttp's own ``close`` reads nothing more, and an upload under way would starve)."""
-        fresh = not self._request_count and self._loop.time() - self.idle_since < limits.FIRST_REQUEST_SECONDS
-        if not self.is_busy and self.head_since is None and not fresh:
-            self.force_close()
-
-
-Handler = Callable[[Request], Awaitable[Ended]]
+        if self._discarded > limits.LINGER_BYTES:
+            self._end_lingering()

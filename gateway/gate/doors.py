@@ -20,7 +20,8 @@ from gateway.s3.errors import internal_error as s3_internal_error
 from gateway.service.logins import SuspendedLogin
 from gateway.service.services import Services
 
-ROOTS = ("/", "/dav", "/dav/", "*")
+ROOTS = frozenset({"/", "/dav", "/dav/", "*"})
+SPACES = "/dav/"
 
 
 class Door(Protocol):
@@ -68,13 +69,15 @@ class DavDoor:
     async def _route(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
         if exchange.method not in METHODS:
             return Reply(501, {"Content-Type": "text/plain"}, b"this method is not known here\n")
-        if is_board(exchange.raw_path):
-            return await board_reply(self._services, exchange)
-        if is_account(exchange.raw_path):
-            return await self._account.answer(exchange, account, secure=secure)
-        if exchange.raw_path in ROOTS:
+        raw_path = exchange.raw_path
+        if raw_path in ROOTS:
             return await self._route_root(exchange, account, secure=secure)
-        tenant, rest = split_tenant(exchange.raw_path)
+        if not raw_path.startswith(SPACES):
+            if is_board(raw_path):
+                return await board_reply(self._services, exchange)
+            if is_account(raw_path):
+                return await self._account.answer(exchange, account, secure=secure)
+        tenant, rest = split_tenant(raw_path)
         caller = account.caller = await self._authenticator.caller(exchange, tenant, secure=secure)
         try:
             path = account.path = parse_path(rest)
@@ -114,7 +117,7 @@ class S3Door:
 def split_tenant(raw_path: str) -> tuple[str, str]:
     """``/dav/<tenant>/rest`` to tenant and ``/rest``; NotFound for anything else. A tenant's name needs no escapes:
     an escaped one is as unknown as any other."""
-    if not raw_path.startswith("/dav/"):
+    if not raw_path.startswith(SPACES):
         raise NotFound("there is nothing at this path")
-    tenant, slash, rest = raw_path.removeprefix("/dav/").partition("/")
+    tenant, slash, rest = raw_path[len(SPACES) :].partition("/")
     return tenant, slash + rest or "/"

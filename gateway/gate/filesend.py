@@ -7,7 +7,6 @@ uvloop has no sendfile, and does not let its own descriptor be watched; of a dup
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections import deque
@@ -51,29 +50,12 @@ def read_small(descriptor: int, body: FileBody) -> bytes:
     return b"".join(parts) + body.tail
 
 
-def read_whole(body: FileBody) -> bytes | None:
-    """All of an answer of a small blob; None when it is to be streamed."""
-    whole = body.whole() if body.whole is not None else None
-    if whole is None:
-        return None
-    parts = [part for before, start, length in body.slices for part in (before, whole[start : start + length])]
-    content = b"".join(parts) + body.tail
-    if len(content) != body.length:
-        raise BackendUnavailable("the content cannot be read now")
-    return content
-
-
 async def send_file(
     connection: Connection, head: bytes, body: FileBody, descriptor: int, on_bytes: Callable[[int], None]
 ) -> None:
     """Sends head and slices. Raises ConnectionError when the client is gone, Truncated when the file is too short."""
     await connection.flush()
-    transport = connection.transport
-    if transport is None:
-        raise ConnectionResetError("the client is gone")
-    inner = transport.get_extra_info("socket")
-    line = socket.socket(inner.family, inner.type, inner.proto, fileno=os.dup(inner.fileno()))
-    sending = DirectSend(connection, line, descriptor, on_bytes)
+    sending = DirectSend(connection, connection.line(), descriptor, on_bytes)
     sending.add_bytes(head)
     for before, start, length in body.slices:
         sending.add_bytes(before)
@@ -99,6 +81,7 @@ class DirectSend:
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._parts: deque[bytes | tuple[int, int]] = deque()
         self._advised = 0
+        self._waits = False
 
     def add_bytes(self, data: bytes) -> None:
         if data:
@@ -113,6 +96,7 @@ class DirectSend:
         self._connection.sending_since = self._loop.time()
         self._push()
         if not self._done.done():
+            self._waits = True
             self._loop.add_writer(self._line.fileno(), self._push)
         await self._done
 
@@ -124,9 +108,9 @@ class DirectSend:
     def close(self) -> None:
         self._connection.direct = None
         self._connection.sending_since = None
-        with contextlib.suppress(OSError, ValueError):
+        if self._waits:
+            self._waits = False
             self._loop.remove_writer(self._line.fileno())
-        self._line.close()
 
     def _push(self) -> None:
         if self._done.done():
@@ -165,6 +149,6 @@ class DirectSend:
 
     def _advise(self, start: int, length: int) -> None:
         """Lets the system read ahead, so that a cold file does not hold the loop for each piece."""
-        if start + PUSH > self._advised:
+        if length > PUSH and start + PUSH > self._advised:
             os.posix_fadvise(self._descriptor, start, min(length, READ_AHEAD), os.POSIX_FADV_WILLNEED)
             self._advised = start + READ_AHEAD

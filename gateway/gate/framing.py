@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MAX_HEAD = 64 * 1024
 MAX_HEADERS = 100
@@ -27,7 +26,8 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{0,5})?")
 _NOT_IN_TARGET = re.compile(r"[^\x21-\x7e]|#|%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"(https?)://([^/?]*)(.*)", re.IGNORECASE)
-_FRAMING = (b"content-length", b"transfer-encoding", b"host")
+_PLAIN = re.compile(r"(/[0-9A-Za-z/._~!$&'()*+,;=:@-]*)(?:\?([0-9A-Za-z/._~!$&'()*+,;=:@-]*))?")
+_FRAMING = (b"content-length", b"transfer-encoding", b"host", b"expect")
 
 
 class Malformed(Exception):
@@ -52,8 +52,7 @@ class Head(Protocol):
     def raw_headers(self) -> Sequence[tuple[bytes, bytes]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request leads: the path as sent, the query, the host in lower case ("" for HTTP/1.0 without one), the
     body's length (None when chunked), and whether the client waits for ``100 Continue``."""
 
@@ -73,7 +72,7 @@ def check(head: Head) -> Target:
     fields = _fields(head.raw_headers)
     host = _host(fields[b"host"], head.version)
     path, query = _target(head.method, head.path, host)
-    expect = [value.lower() for name, value in head.raw_headers if name.lower() == b"expect"]
+    expect = [value.lower() for value in fields[b"expect"]]
     if expect not in ([], [b"100-continue"]):
         raise Malformed(417, "the only expectation that can be met is 100-continue")
     return Target(path, query, host, _length(fields, head.version), bool(expect) and head.version == (1, 1))
@@ -107,12 +106,12 @@ def explain_error(raw: bytes, message: str) -> Malformed:
 
 def _fields(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     """The values of the fields that frame a message; checks size and characters of all."""
+    if _CONTROL.search(b"\t".join([value for _, value in raw_headers])):
+        raise Malformed(400, "a header field holds a control character")
     fields: dict[bytes, list[bytes]] = {name: [] for name in _FRAMING}
     size = 0
     for name, value in raw_headers:
         size += len(name) + len(value) + 4
-        if _CONTROL.search(value):
-            raise Malformed(400, "a header field holds a control character")
         key = name.lower()
         if key in fields:
             fields[key].append(value)
@@ -151,6 +150,9 @@ def _length(fields: dict[bytes, list[bytes]], version: tuple[int, int]) -> int |
 
 def _target(method: str, target: str, host: str) -> tuple[str, str]:
     """Path and query of a request target (RFC 9112 section 3.2)."""
+    plain = _PLAIN.fullmatch(target)
+    if plain and method != "CONNECT":
+        return plain[1], plain[2] or ""
     if _NOT_IN_TARGET.search(target):
         raise Malformed(400, "the request target holds a character that must be escaped")
     if target == "*" and method == "OPTIONS":

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from aiohttp.http import RawRequestMessage
+
 from gateway.domain.errors import KuradoError
 from gateway.domain.ids import new_request_id
 from gateway.exchange import Exchange, Headers, Reply
 from gateway.gate import limits
 from gateway.gate.accounting import Account, log_malformed
-from gateway.gate.body import RequestBody
-from gateway.gate.connection import Ended, Request
+from gateway.gate.body import NO_BODY, NoBody, RequestBody
+from gateway.gate.connection import Connection, Request
 from gateway.gate.doors import Door
 from gateway.gate.framing import Malformed, Target
 from gateway.gate.proxies import Proxies
@@ -44,29 +46,22 @@ class Front:
         self._proxies = Proxies(settings.trusted_proxies)
         self.is_draining = False
 
-    async def __call__(self, request: Request) -> Ended:
-        target = request.target
-        if target is None:
+    async def __call__(self, request: Request) -> bool:
+        """Answers a request; whether the connection stays open. ConnectionError when it broke on the way."""
+        target, message = request.target, request.message
+        if target is None or message is None:
             return await self._refuse(request, request.malformed or Malformed(400, "the request is malformed"))
         account = Account(self._services.traffic)
-        body = RequestBody(
-            request.connection,
-            request.stream,
-            target.length,
-            target.expects,
-            asyncio.get_running_loop().time,
-            account.received,
-        )
-        request.connection.body = body
-        exchange = self._exchange(request, target, body)
+        body = _body(request, target, account)
+        exchange = self._exchange(request, message, target, body)
         reply = await self._answer(exchange, account, secure=self._is_secure(request, exchange))
         account.answered(exchange.method, reply.status)
-        persist = self._persists(request, reply, body)
+        persist = self._persists(request.connection, message, reply, body)
         status = reply.status
         try:
             sender = Sender(
                 request.connection,
-                http_1_0=request.message.version == (1, 0),
+                http_1_0=message.version == (1, 0),
                 head_only=exchange.method == "HEAD",
                 persist=persist,
                 on_bytes=account.sent,
@@ -78,18 +73,20 @@ class Front:
         finally:
             if self._settings.log_requests:
                 account.log(exchange, status)
-        return Ended(persist)
+        return persist
 
     def close(self) -> None:
         self._door.close()
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
-    def _exchange(self, request: Request, target: Target, body: RequestBody) -> Exchange:
-        headers = cast(Headers, request.message.headers)
+    def _exchange(
+        self, request: Request, message: RawRequestMessage, target: Target, body: RequestBody | NoBody
+    ) -> Exchange:
+        headers = cast(Headers, message.headers)
         peer = request.connection.address
         return Exchange(
-            method=request.message.method,
+            method=message.method,
             raw_path=target.path,
             query=target.query,
             headers=headers,
@@ -117,22 +114,25 @@ class Front:
             return True
         return self._proxies.is_local(request.connection.address, exchange.headers)
 
-    async def _refuse(self, request: Request, malformed: Malformed) -> Ended:
+    async def _refuse(self, request: Request, malformed: Malformed) -> bool:
         """Answers what is no request, in plain text, and closes."""
-        sender = Sender(request.connection, http_1_0=False, head_only=False, persist=False, on_bytes=lambda _: None)
+        sender = Sender(
+            request.connection, http_1_0=False, head_only=request.is_head, persist=False, on_bytes=lambda _: None
+        )
         text = f"{malformed.reason}\n".encode()
         request_id = new_request_id()
         if self._settings.log_requests:
             log_malformed(request_id, malformed.status, request.connection.address)
         await sender.send(Reply(malformed.status, {"Content-Type": "text/plain; charset=utf-8"}, text), request_id)
         await request.connection.linger()
-        return Ended(keep_alive=False)
+        return False
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
-    def _persists(self, request: Request, reply: Reply, body: RequestBody) -> bool:
-        message = request.message
-        if reply.close or message.should_close or message.upgrade or self.is_draining or request.connection.ends:
+    def _persists(
+        self, connection: Connection, message: RawRequestMessage, reply: Reply, body: RequestBody | NoBody
+    ) -> bool:
+        if reply.close or message.should_close or message.upgrade or self.is_draining or connection.ends:
             return False
         if body.is_expected:
             return False
@@ -165,22 +165,32 @@ class Front:
         await sender.send(reply, exchange.request_id)
         return reply.status
 
-    async def _end_body(self, request: Request, body: RequestBody, *, persist: bool) -> bool:
+    async def _end_body(self, request: Request, body: RequestBody | NoBody, *, persist: bool) -> bool:
         """Reads a small rest of an unread body away; with a large one the connection ends when the client has seen the
         answer. Returns whether the connection can go on."""
-        if persist and await _skip(body):
-            return True
+        if body is NO_BODY or (persist and await _skip(body)):
+            return persist
         if not body.is_complete:
             request.connection.body = None
             await request.connection.linger()
         return False
 
 
+def _body(request: Request, target: Target, account: Account) -> RequestBody | NoBody:
+    if target.length == 0:
+        return NO_BODY
+    connection = request.connection
+    clock = asyncio.get_running_loop().time
+    body = RequestBody(connection, request.stream, target.length, target.expects, clock, account.received)
+    connection.body = body
+    return body
+
+
 class _CutOff(ConnectionError):
-    """An answer that had begun could not be completed: aiohttp's loop closes the connection."""
+    """An answer that had begun could not be completed: the connection closes."""
 
 
-async def _skip(body: RequestBody) -> bool:
+async def _skip(body: RequestBody | NoBody) -> bool:
     try:
         while await body.next():
             pass

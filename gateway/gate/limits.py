@@ -8,6 +8,10 @@ from dataclasses import dataclass
 READ_BUFFER = 1024 * 1024
 """A connection reads ahead of its handler by at most twice this."""
 BLOCK = 1024 * 1024
+QUEUED = 32
+"""Requests that a client may send ahead of its answers; from there on nothing more is read."""
+AT_ONCE = 8
+"""Requests of one client that are answered in one turn of the loop."""
 SMALL_REST = 256 * 1024
 """An unread body of at most this rest is read away, to keep the connection; a larger one ends it."""
 LINGER_SECONDS = 10.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway.exchange import Headers
 
@@ -25,6 +26,8 @@ class Proxies:
     def client(self, peer: str, headers: Headers) -> str:
         """The client's address: the last one in X-Forwarded-For that is no trusted proxy; UNKNOWN when a proxy that we
         trust names something else than an address."""
+        if not self._networks:
+            return peer
         address = peer
         hops = ",".join(headers.getall("X-Forwarded-For", [])).split(",")
         while hops and self.trusts(address):
@@ -45,8 +48,13 @@ class Proxies:
         """Whether the client is a program of this machine; not when a proxy says which scheme it forwards."""
         if self.trusts(peer) and "X-Forwarded-Proto" in headers:
             return False
-        parsed = _parse(self.client(peer, headers))
-        return parsed is not None and parsed.is_loopback
+        return _is_loopback(self.client(peer, headers))
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(address: str) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and parsed.is_loopback
 
 
 def _without_port(hop: str) -> str:
@@ -56,6 +64,7 @@ def _without_port(hop: str) -> str:
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
+@lru_cache(maxsize=1024)
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0].strip("[]"))

@@ -12,7 +12,7 @@ from gateway.domain.history import FACT as VERSION_FACT
 from gateway.domain.multipart import MAX_PARTS, PART_CHECKSUMS_FACT, PARTS_FACT, sizes_from_text
 from gateway.domain.node import Node, Version
 from gateway.domain.upload import Conditions, Declared
-from gateway.exchange import FileBody, Headers, Reply
+from gateway.exchange import Headers, Reply
 from gateway.s3 import metadata
 from gateway.s3.buckets import refuse_acl
 from gateway.s3.checksums import checksum_of, tap_of
@@ -213,10 +213,10 @@ def _ranged(request: S3Request, headers: Mapping[str, str], version: Version, co
     if ranges is None or len(ranges) != 1:
         checksum = checksum_of(version) if (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED" else None
         whole = {**headers, **(checksum.headers if checksum else {})}
-        return Reply(200, whole, FileBody([(b"", 0, content.size)], content.open, content.local, whole=content.whole))
+        return Reply(200, whole, content.body([(b"", 0, content.size)]))
     start, length = ranges[0]
     partial = {**headers, "Content-Range": f"bytes {start}-{start + length - 1}/{content.size}"}
-    return Reply(206, partial, FileBody([(b"", start, length)], content.open, content.local, whole=content.whole))
+    return Reply(206, partial, content.body([(b"", start, length)]))
 
 
 def part_reply(request: S3Request, headers: Mapping[str, str], version: Version, content: Content) -> Reply:
@@ -235,7 +235,7 @@ def part_reply(request: S3Request, headers: Mapping[str, str], version: Version,
     if PARTS_FACT in version.facts:
         shown["x-amz-mp-parts-count"] = str(len(sizes))
         shown.update(_part_checksum(request, version, number, len(sizes)))
-    body = FileBody([(b"", start, length)], content.open, content.local, whole=content.whole)
+    body = content.body([(b"", start, length)])
     return Reply(206 if length else 200, shown if length else headers, body)
 
 

@@ -85,8 +85,9 @@ class ComposedLocal(Composed):
 
     def __init__(self, inner: BlobStore, db: Database, clock: Callable[[], int]) -> None:
         super().__init__(inner, db, clock)
-        assert isinstance(inner, Adopting)
+        assert isinstance(inner, Adopting) and isinstance(inner, LocalPaths)
         self.staging = inner.staging
+        self._local_path = inner.local_path
 
     def adopt(self, file: Path, key: str) -> BlobInfo:
         assert isinstance(self.inner, Adopting)
@@ -94,8 +95,7 @@ class ComposedLocal(Composed):
 
     def local_path(self, key: str) -> Path | None:
         """None for what is no file of its own."""
-        assert isinstance(self.inner, LocalPaths)
-        return None if is_composed(key) or is_small(key) else self.inner.local_path(key)
+        return None if is_composed(key) or is_small(key) else self._local_path(key)
 
 
 class _Anew:

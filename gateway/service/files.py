@@ -22,7 +22,7 @@ from gateway.domain.events import NODE_CHANGED, NODE_CREATED, NODE_MOVED, node_t
 from gateway.domain.ids import Ids, is_small
 from gateway.domain.lock import Lock
 from gateway.domain.names import MAX_DEPTH, MAX_ENCODED_PATH, MAX_SEGMENT_BYTES, Path, check_path, href
-from gateway.domain.node import Kind, Node, VersionState
+from gateway.domain.node import Kind, Node, Version, VersionState
 from gateway.domain.tenant import Caller, Limits, Tenant
 from gateway.domain.upload import NO_CONDITIONS, Conditions
 from gateway.hooks import Change
@@ -32,6 +32,7 @@ from gateway.service.damages import Damages
 from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
 from gateway.service.history import History, place_of
 from gateway.service.lookups import Lookups
+from gateway.service.recent import SMALL, Recent, read_file
 from gateway.service.refused import RefusedData
 from gateway.service.results import Content, Found, Placed
 from gateway.service.settling import Settling
@@ -40,6 +41,7 @@ from gateway.service.unit_of_work import Database, Tx
 from gateway.service.uploads import write_version
 
 T = TypeVar("T")
+_EMPTY = Content(0, lambda _start, _length: io.BytesIO(), whole=lambda: b"")
 
 
 class Files:
@@ -62,6 +64,7 @@ class Files:
         self._damages = damages
         self._refused = RefusedData()
         self._lookups: Lookups[Found] = Lookups(db.mark)
+        self.recent = Recent()
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -153,22 +156,37 @@ class Files:
         if node.version.state is VersionState.HELD:
             raise Held("the content waits for a verdict of the scanner", policy="held")
         self._host.check("check_download", caller=caller, node=node)
-        version, store = node.version, self._store
-        if not version.blob_id:
-            return Content(0, lambda _start, _length: io.BytesIO())
+        return self._readable(node.version) if node.version.blob_id else _EMPTY
+
+    def _readable(self, version: Version) -> Content:
+        blob_id, size, store = version.blob_id, version.size, self._store
+        # by name: to ask isinstance of a protocol costs more than all the rest of a small GET
+        local_path: Callable[[str], FilePath | None] | None = getattr(store, "local_path", None)
 
         def open_range(start: int, length: int) -> BinaryIO:
-            return self._damages.open(store, version.blob_id, start, length)
+            return self._damages.open(store, blob_id, start, length)
 
-        # by name: to ask isinstance of a protocol costs more than all the rest of a small GET
-        find: Callable[[str], FilePath | None] | None = getattr(store, "local_path", None)
-        local = find(version.blob_id) if find else None
-        return Content(version.size, open_range, local, self._whole(version.blob_id))
+        def find_file() -> FilePath | None:
+            return local_path(blob_id) if local_path else None
 
-    def _whole(self, blob_id: str) -> Callable[[], bytes | None] | None:
-        if not is_small(blob_id) or not self._db.is_local:
+        def whole() -> bytes | None:
+            if size > SMALL:
+                return None
+            return self.recent.get(blob_id) or self._read_small(blob_id, size, find_file)
+
+        return Content(size, self.recent.opened(blob_id, size, open_range), find_file, whole)
+
+    def _read_small(self, blob_id: str, size: int, find_file: Callable[[], FilePath | None]) -> bytes | None:
+        """A small content from where it is at hand: a row of a database, or a file, on this machine."""
+        if not is_small(blob_id):
+            file = find_file()
+            data = read_file(file, size) if file is not None else None
+        else:
+            data = self._db.read(lambda tx: tx.small.get(blob_id)) if self._db.is_local else None
+        if data is None or len(data) != size:
             return None
-        return lambda: self._db.read(lambda tx: tx.small.get(blob_id))
+        self.recent.keep(blob_id, data)
+        return data
 
     # -- change -------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import threading
 from collections import OrderedDict
@@ -111,7 +110,7 @@ class Logins:
     def _digest(self, tenant_name: str | None, login: str, password: str) -> bytes:
         parts = [part.encode("utf-8", "surrogatepass") for part in (tenant_name or "", login, password)]
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.new(self._key, message, hashlib.sha256).digest()
+        return hashlib.blake2b(message, key=self._key, digest_size=32).digest()
 
     def _still_good(self, digest: bytes, *, may_read: bool) -> Parts | None:
         """The entry against the directory as it is now: a changed password, a disabled user or a removed tenant ends it

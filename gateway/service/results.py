@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from gateway.domain.node import Node
+from gateway.exchange import FileBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,32 @@ class Placed:
     created: bool
 
 
+def _nothing() -> None:
+    """No file; nothing at hand."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Readable bytes of a file. ``open(start, length)`` streams; ``local`` is a plain file for sendfile, if any;
-    ``whole`` reads all of a small content at once, where that takes no longer than a look at metadata (None: it is not
-    to be had so any more)."""
+    """Readable bytes of a file. ``open(start, length)`` streams; ``find_file`` gives a plain file for sendfile, if any;
+    ``whole`` all bytes, where they are few and can be had without waiting."""
 
     size: int
     open: Callable[[int, int], BinaryIO]
-    local: Path | None = None
-    whole: Callable[[], bytes | None] | None = None
+    find_file: Callable[[], Path | None] = _nothing
+    whole: Callable[[], bytes | None] = _nothing
+
+    def body(self, slices: Sequence[tuple[bytes, int, int]], tail: bytes = b"") -> bytes | FileBody:
+        """The body of an answer that sends these slices (see :class:`gateway.exchange.FileBody`)."""
+        whole = self.whole()
+        if whole is None:
+            return FileBody(slices, self.open, self.find_file(), tail)
+        if slices == [(b"", 0, self.size)]:
+            return whole
+        return b"".join(before + whole[start : start + length] for before, start, length in slices) + tail
+
+    def unread(self, slices: Sequence[tuple[bytes, int, int]], tail: bytes = b"") -> FileBody:
+        """The same for HEAD, which wants its length only."""
+        return FileBody(slices, self.open, None, tail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from gateway.service.unit_of_work import Database, Tx
 
 MAX_AGE = 300  # ms
 _SERVED = Call(Operation.READ)
-_OPEN = date(1970, 1, 1)
+_IS_OPEN, _IS_CLOSED = Standing(start_date=date(1970, 1, 1)), Standing()
 _BATCH = 5000
 
 
@@ -96,16 +96,17 @@ class Standings:
         state, now = self.now(), self._clock()
         contract = state.of_tenant.get(tenant.id)
         standing = self._of_contract(tenant, contract, jst_date(now))
-        maintenance = state.windows.maintenance_of(tenant.id)
+        maintenance, interruptions = state.windows.maintenance_of(tenant.id), state.windows.interruptions_of(tenant.id)
         if regular_maintenance and contract:
             maintenance += state.windows.regular_around(now)
-        standing = replace(standing, interruptions=state.windows.interruptions_of(tenant.id), maintenance=maintenance)
+        if maintenance or interruptions:
+            standing = replace(standing, interruptions=interruptions, maintenance=maintenance)
         return access_decision(standing, _SERVED, now)
 
     def _of_contract(self, tenant: Tenant, contract: Contract | None, today: date) -> Standing:
         if contract is None:
             is_open = tenant.demo or not self.required
-            return Standing(start_date=_OPEN if is_open else None)
+            return _IS_OPEN if is_open else _IS_CLOSED
         known = self._days.get(tenant.id)
         if known is None or known[0] is not contract or known[1] != today:
             known = self._days[tenant.id] = (contract, today, contract.standing(today, self.values_of(contract, today)))

@@ -8,13 +8,12 @@ ledger takes once.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.hooks import TrafficSample
 
-CLASSES = ("read", "write", "list", "lock", "other")
+CLASSES = frozenset({"read", "write", "list", "lock", "other"})
 HOUR = 3_600_000
 REPORT_EVERY_MS = 10_000
 """How often an idle process says that it has nothing to book: a billing period waits for all live gates to have said
@@ -29,7 +28,7 @@ class _Count:
     bytes_in: int = 0
     bytes_out: int = 0
     refusals: int = 0
-    requests: Counter[str] = field(default_factory=Counter)
+    requests: dict[str, int] = field(default_factory=dict)
 
 
 class TrafficMeter:
@@ -52,16 +51,20 @@ class TrafficMeter:
         """Adds to the figures of a tenant. ``cls`` is one of CLASSES, or None for bytes of a request that is counted
         elsewhere (a transfer under way)."""
         now = self._clock()
+        key = (tenant_id, now // HOUR)
         with self._counting:
-            count = self._counts.get((tenant_id, now // HOUR))
+            count = self._counts.get(key)
             if count is None:
-                count = self._counts[tenant_id, now // HOUR] = _Count(now)
-            count.at = max(count.at, now)
+                count = self._counts[key] = _Count(now)
+            if now > count.at:
+                count.at = now
             count.bytes_in += bytes_in
             count.bytes_out += bytes_out
             count.refusals += refused
             if cls is not None:
-                count.requests[cls if cls in CLASSES else "other"] += 1
+                requests = count.requests
+                cls = cls if cls in CLASSES else "other"
+                requests[cls] = requests.get(cls, 0) + 1
 
     def drain(self) -> list[TrafficSample]:
         """What was counted since the last call, one sample for each tenant and hour, each with a number of its own."""

@@ -31,6 +31,7 @@ from gateway.gate.limits import ConnectionLimits
 from gateway.gate.server import GateServer
 from gateway.s3.app import S3App
 from gateway.s3.request import S3Settings
+from gateway.service import recent
 from gateway.testing.s3 import S3Access, access_with
 from gateway.testing.space import Clock, Space, open_space
 
@@ -215,6 +216,7 @@ def counted_gate(folder: Path, plugins: tuple[Any, ...] = PLUGINS) -> Iterator[C
     clock = Clock(wall_clock())  # stands still: nothing grows old between two requests; clients sign with the real one
     with counted() as counting, open_space(folder, plugins=plugins, clock=clock) as space:
         services = space.services
+        services.files.recent.room = recent.ROOM  # as in a gate
         dav = DavDoor(services, DavApp(services, DavSettings()))
         s3 = S3Door(S3App(services, S3Settings()))
         with _served(space, dav) as dav_address, _served(space, s3) as s3_address:

@@ -53,6 +53,7 @@ def parse_date(value: str | None) -> int | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def http_date(at: int) -> str:
     """A time in ms UTC as IMF-fixdate; what no date can say becomes the epoch."""
     day, second = divmod(at // 1000, _DAY)

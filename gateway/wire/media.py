@@ -8,6 +8,8 @@ under a sandbox.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from urllib.parse import quote
 
 UNKNOWN = "application/octet-stream"
@@ -99,6 +101,7 @@ def media_type(name: str) -> str:
     return _TYPES.get(extension.lower(), UNKNOWN) if dot else UNKNOWN
 
 
+@lru_cache(maxsize=4096)
 def presentation(name: str) -> Mapping[str, str]:
     """Content-Type and the fields that keep a browser from running what is in the file."""
     kind = media_type(name)
@@ -108,7 +111,7 @@ def presentation(name: str) -> Mapping[str, str]:
     if not shown or kind in _NEVER_SHOWN:
         headers["Content-Disposition"] = disposition(name)
         headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return headers
+    return MappingProxyType(headers)
 
 
 def disposition(name: str) -> str:
