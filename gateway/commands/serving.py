@@ -85,7 +85,7 @@ def run_serve(
                 click.echo(f"repaired after a crash: {line}", err=True)
             if prepare is not None:
                 prepare(deployment)
-        _share_memory()
+        _share_memory(config)
 
     hooks = supervisor.Hooks(
         load=load,
@@ -132,9 +132,10 @@ def live(role: str, config: Config, handed: Handed, clock: Callable[[], int]) ->
             sys.exit(1)
 
 
-def _share_memory() -> None:
+def _share_memory(config: Config) -> None:
     """Imports what the children need, once for all of them; frozen, so that no collection copies its pages."""
-    for module in ("gate.app", "steward.run", "desk.run"):
+    s3 = ("gate.s3door",) if config.listen.s3 is not None else ()
+    for module in ("gate.app", "steward.run", "desk.run", *s3):
         importlib.import_module(f"gateway.{module}")
     gc.collect()
     gc.freeze()

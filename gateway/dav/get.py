@@ -28,9 +28,9 @@ async def get(request: DavRequest) -> Reply:
     assert node is not None
     if node.version is None:
         return await listing_reply(request, found)
+    content = await _content(request, node)  # first: what is refused is refused to whoever knows its ETag, too
     if conditions is not NO_CONDITIONS and request.services.files.not_modified(node, conditions):
         return Reply(304, validators(node.version))
-    content = await _content(request, node)
     return file_reply(request, node.version, content, {**validators(node.version), **presentation(node.name)})
 
 

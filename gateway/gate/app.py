@@ -21,12 +21,10 @@ from gateway.dav.app import DavApp
 from gateway.dav.request import DavSettings
 from gateway.domain.errors import KuradoError
 from gateway.gate import limits
-from gateway.gate.doors import DavDoor, S3Door
+from gateway.gate.doors import DavDoor, Door
 from gateway.gate.front import Front, FrontSettings
 from gateway.gate.limits import ConnectionLimits
 from gateway.gate.server import GateServer
-from gateway.s3.app import S3App
-from gateway.s3.request import S3Settings
 from gateway.service import recent
 from gateway.service.services import Services
 
@@ -71,8 +69,9 @@ async def _serve(deployment: Deployment) -> None:
     serving = [await _listen(config, deployment.listener(), Front(services, dav, _front_settings(config)))]
     s3_listener = deployment.s3_listener()
     if s3_listener is not None:
-        s3 = S3Door(S3App(services, S3Settings(region=config.s3.region, domain=config.s3.domain)))
-        serving.append(await _listen(config, s3_listener, Front(services, s3, _front_settings(config))))
+        serving.append(
+            await _listen(config, s3_listener, Front(services, _s3_door(config, services), _front_settings(config)))
+        )
     tasks = _start_tasks(services, [one.server for one in serving])
     deployment.ready()
     log.info("gate serves", extra={"connections": serving[0].server.bounds.total})
@@ -82,6 +81,14 @@ async def _serve(deployment: Deployment) -> None:
     await _end_tasks(services, tasks)
     for one in serving:
         one.front.close()
+
+
+def _s3_door(config: Config, services: Services) -> Door:
+    from gateway.gate.s3door import S3Door
+    from gateway.s3.app import S3App
+    from gateway.s3.request import S3Settings
+
+    return S3Door(S3App(services, S3Settings(region=config.s3.region, domain=config.s3.domain)))
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,6 @@ from gateway.gate.accounting import Account
 from gateway.gate.auth import Authenticator, caller_of, with_challenge
 from gateway.gate.framing import METHODS
 from gateway.gate.status import board_reply, is_board
-from gateway.s3.app import S3App
-from gateway.s3.errors import error_reply as s3_error_reply
-from gateway.s3.errors import internal_error as s3_internal_error
 from gateway.service.logins import SuspendedLogin
 from gateway.service.services import Services
 
@@ -93,25 +90,6 @@ class DavDoor:
         if not anonymous:
             account.caller = await self._authenticator.caller(exchange, None, secure=secure)
         return await self._app.handle_root(exchange, account.caller)
-
-
-class S3Door:
-    """The S3 API: signed requests. A signature gives no secret away, so it may come by plain HTTP."""
-
-    def __init__(self, app: S3App) -> None:
-        self._app = app
-
-    async def answer(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:  # noqa: ARG002
-        return await self._app.answer(exchange, account)
-
-    def error_reply(self, error: KuradoError, exchange: Exchange) -> Reply:
-        return s3_error_reply(error, exchange)
-
-    def internal_error(self, exchange: Exchange) -> Reply:
-        return s3_internal_error(exchange)
-
-    def close(self) -> None:
-        """Nothing to end."""
 
 
 def split_tenant(raw_path: str) -> tuple[str, str]:

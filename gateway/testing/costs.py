@@ -25,9 +25,10 @@ import uvloop
 from gateway.daemon import wall_clock
 from gateway.dav.app import DavApp
 from gateway.dav.request import DavSettings
-from gateway.gate.doors import DavDoor, Door, S3Door
+from gateway.gate.doors import DavDoor, Door
 from gateway.gate.front import Front, FrontSettings
 from gateway.gate.limits import ConnectionLimits
+from gateway.gate.s3door import S3Door
 from gateway.gate.server import GateServer
 from gateway.s3.app import S3App
 from gateway.s3.request import S3Settings

@@ -65,6 +65,7 @@ def test_a_file_that_was_just_read_is_refused_while_it_is_taken_down(gateway: Ru
         assert on(line, head("GET", "bad.txt")).body == body
         gateway.cli("takedown", "set", "acme", "/bad.txt", "--item", "4", "--reason", "a complaint")
         assert body not in until(lambda: on(line, head("GET", "bad.txt")), 403).body
+        assert on(line, head("GET", "bad.txt", b"If-None-Match: *\r\n")).status == 403
         gateway.cli("takedown", "lift", "T1", "--reason", "settled")
         assert until(lambda: on(line, head("GET", "bad.txt")), 200).body == body
 
