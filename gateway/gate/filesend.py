@@ -17,7 +17,7 @@ from gateway.domain.errors import BackendUnavailable
 from gateway.exchange import FileBody
 from gateway.gate.connection import Connection
 
-PUSH = 1024 * 1024
+PUSH = 2 * 1024 * 1024
 """Sent at most in one turn of the loop, so that a fast client does not hold it."""
 READ_AHEAD = 4 * 1024 * 1024
 
