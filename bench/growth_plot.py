@@ -172,7 +172,9 @@ def sizes_table(result: dict[str, Any]) -> str:
     kinds, least = found["kinds"], found["bytes"] / 200
     shown = [(f"{kinds.get(part, 'table')} `{part}`", size) for part, size in parts if size > least]
     rest = found["bytes"] - sum(size for _, size in shown)
-    for label, size in [*shown, ("all others", rest), ("**the whole database**", found["bytes"])]:
+    lasting = found["bytes"] - found["parts"].get("events", 0)
+    sums = [("**the whole database**", found["bytes"]), ("**without `events`**", lasting)]
+    for label, size in [*shown, ("all others", rest), *sums]:
         lines.append(f"| {label} | {size / 2**20:.1f} | {size / files:.0f} |")
     return "\n".join(lines)
 
