@@ -42,7 +42,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             start_new_session=True,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while "Ctrl-C stops" not in said.read_text():
             assert process.poll() is None and time.monotonic() < deadline, said.read_text()
             time.sleep(0.05)

@@ -66,7 +66,7 @@ def test_yaml_examples_are_accepted(example: Example, tmp_path: Path) -> None:
         config.load(file, {})
         return
     kurado = program()
-    subprocess.run([kurado, "init", "here"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    subprocess.run([kurado, "init", "here"], cwd=tmp_path, check=True, capture_output=True, timeout=600)
     command = [kurado, "--config", "here/gateway.yaml", "policy", "check", file]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -34,7 +34,7 @@ def faulty(clamd: Clamd) -> Iterator[FaultyClamd]:
 
 
 def scan(address: str, on_error: str = "refuse", **more: Any) -> dict[str, Any]:
-    quick = {"connect_timeout": "4s", "silence_timeout": "4s", "scan_timeout": "20s"}
+    quick = {"connect_timeout": "10s", "silence_timeout": "10s", "scan_timeout": "60s"}
     return {"name": "virus_scan", "address": address, "on_error": on_error, **quick, **more}
 
 

@@ -45,7 +45,7 @@ def mail(text: str = "本文") -> EmailMessage:
 
 @contextmanager
 def connected(sink: MailSink, security: str = PLAIN, **settings: str) -> Iterator[MailConnection]:
-    mailer = SmtpMailer(SmtpServer("127.0.0.1", sink.port, security, timeout=5, helo="kurado.example", **settings))
+    mailer = SmtpMailer(SmtpServer("127.0.0.1", sink.port, security, timeout=30, helo="kurado.example", **settings))
     with mailer.connect() as connection:
         yield connection
 

@@ -104,7 +104,7 @@ def sink() -> Iterator[MailSink]:
 
 @pytest.fixture
 def office(tmp_path: Path, sink: MailSink) -> Iterator[Office]:
-    settings = {"mail": {**sink.settings(), "timeout": "2s", "operators": ["ops@kurado.example"]}}
+    settings = {"mail": {**sink.settings(), "timeout": "10s", "operators": ["ops@kurado.example"]}}
     with open_space(tmp_path, plugins=["contract_state", "quota"], settings=settings) as space:
         yield Office(space.services, space.clock, sink, space.deployment.leases.renew)
 

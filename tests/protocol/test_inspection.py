@@ -38,9 +38,9 @@ def gateway(faulty: FaultyClamd, tmp_path_factory: pytest.TempPathFactory) -> It
         "name": "virus_scan",
         "address": faulty.tcp,
         "on_error": "refuse",
-        "connect_timeout": "4s",
-        "silence_timeout": "4s",
-        "scan_timeout": "20s",
+        "connect_timeout": "10s",
+        "silence_timeout": "10s",
+        "scan_timeout": "60s",
     }
     plugins = ["quota", "content_policy", scan, "metering"]
     with start_gateway(tmp_path_factory.mktemp("inspected"), plugins=plugins, quota="100MB") as running:

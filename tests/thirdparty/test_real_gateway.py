@@ -35,7 +35,7 @@ def ask(gateway: RunningGateway) -> Ask:
     login = base64.b64encode(f"{gateway.login}:{gateway.password}".encode()).decode()
 
     def call(verb: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(*gateway.address, timeout=30)
+        connection = http.client.HTTPConnection(*gateway.address, timeout=120)
         try:
             url = f"/dav/{gateway.tenant}/{path}"
             connection.request(verb, url, body, {"Authorization": f"Basic {login}", **headers})

@@ -105,7 +105,7 @@ def test_too_little_memory_is_a_fact(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_hangs_is_ended_and_the_next_image_gets_a_new_one(tmp_path: Path) -> None:
-    pool = Images(ImageLimits(seconds=0.5, workers=1))
+    pool = Images(ImageLimits(seconds=5, workers=1))
     try:
         slow = tmp_path / "slow"
         os.mkfifo(slow)  # opening it never returns

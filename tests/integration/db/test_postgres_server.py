@@ -118,7 +118,7 @@ def test_check_and_change_of_one_space_is_one_step_across_gateways(url: str, db:
 
 def test_writers_of_different_spaces_do_not_wait_for_each_other(url: str, db: SqlDatabase) -> None:
     first, second, other = new_tenant(db), new_tenant(db), open_database(url, clock=lambda: NOW)
-    meet = threading.Barrier(2, timeout=20)
+    meet = threading.Barrier(2, timeout=110)
 
     def work(tenant: Tenant) -> Any:
         def settle(tx: Any) -> int:

@@ -205,7 +205,7 @@ def test_two_processes_on_one_file_do_not_starve_each_other(db: SqlDatabase, pat
     while min(log().count(name) for name in "ab") < 200:
         time.sleep(0.05)
     stop.set()
-    done = dict(counts.get(timeout=60) for _ in workers)
+    done = dict(counts.get(timeout=240) for _ in workers)
     for worker in workers:
         worker.join(240)
     commits = log()
