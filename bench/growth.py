@@ -282,7 +282,16 @@ def run(opt: argparse.Namespace, running: list[Grown]) -> list[dict[str, Any]]:
                     {"axis": server.axis, "size": server.size, "operation": operation, "round": number, **figures}
                 )
                 print("{round} {axis:8} {size:>8} {operation:16} cpu {cpu_ms:8.3f} ms".format(**points[-1]), flush=True)
+                save(opt, points, {})
     return points
+
+
+def save(opt: argparse.Namespace, points: list[dict[str, Any]], sizes: dict[str, Any]) -> dict[str, Any]:
+    """Writes what there is so far: a run that is cut short keeps its figures."""
+    machine = {"cores": os.cpu_count(), "kernel": platform.release()}
+    result = {"when": time.strftime("%Y-%m-%d"), "machine": machine, "points": points, "databases": sizes}
+    Path(opt.json).write_text(json.dumps(result, indent=1))
+    return result
 
 
 def main() -> int:
@@ -304,9 +313,7 @@ def main() -> int:
             server.stop()
         if not opt.dir:
             shutil.rmtree(home, ignore_errors=True)
-    machine = {"cores": os.cpu_count(), "kernel": platform.release()}
-    result = {"when": time.strftime("%Y-%m-%d"), "machine": machine, "points": points, "databases": sizes}
-    Path(opt.json).write_text(json.dumps(result, indent=1))
+    result = save(opt, points, sizes)
     if opt.plots:
         growth_plot.write(result, Path(opt.plots))
     print(growth_plot.table(result))
