@@ -5,7 +5,7 @@ growth.py --json growth.json --plots ../docs/performance [--files 1000,100000,10
 
 For every size a daemon of its own in its default, durable configuration; all live side by side and are measured in
 turn (A B C A B C ...). Files stand in folders of a hundred and are made by COPY on the server, except in the tenants
-that requests go to where tenants are many (a hundred of them at most). --dir DIR keeps the
+that requests go to where tenants are many (twenty of them at most). --dir DIR keeps the
 filled folders for a next run.
 """
 
@@ -17,6 +17,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import sqlite3
 import statistics
 import subprocess
@@ -39,7 +40,7 @@ from workloads_dav import ALLPROP
 HERE = Path(__file__).resolve().parent
 FOLDER = 100  # files in a folder
 GROUP = 100  # folders in a group
-ACTIVE = 100  # tenants that requests go to, at most
+ACTIVE = 20  # tenants that requests go to, at most
 BODY = random.Random(3).randbytes(4096)
 IDLE_SECONDS = 10.5  # the steward's slowest usual round is ten
 LEAST = 15  # requests that a figure is made of
@@ -296,6 +297,7 @@ def save(opt: argparse.Namespace, points: list[dict[str, Any]], sizes: dict[str,
 
 def main() -> int:
     opt = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     home = os.path.abspath(opt.dir) if opt.dir else tempfile.mkdtemp(prefix="growth-")
     running: list[Grown] = []
     sizes = {}
