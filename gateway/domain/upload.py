@@ -150,19 +150,23 @@ class UploadInfo:
 class StagedContent:
     """All bytes of an upload, not visible under any name. Plugins read them by ``open()``.
 
-    ``place`` is a local file, or makes one of the bytes that are in memory, ``content``."""
+    ``place`` is a local file, or makes one of the bytes that are in memory, ``content``, or are to be had by
+    ``stream``."""
 
     place: str | Callable[[], str]
     size: int
     sha256: str
     verdicts: tuple[Verdict, ...] = ()
     content: bytes | None = None
+    stream: Callable[[], BinaryIO] | None = None
 
     @property
     def file_path(self) -> str:
-        """A local file of the bytes, for programs that need one: small contents become a file only by this."""
+        """A local file of the bytes, for programs that need one: many contents become a file only by this."""
         return self.place if isinstance(self.place, str) else self.place()
 
     def open(self) -> BinaryIO:
         """The bytes as a seekable stream, from their beginning."""
+        if self.stream is not None:
+            return self.stream()
         return io.BytesIO(self.content) if self.content is not None else FilePath(self.file_path).open("rb")

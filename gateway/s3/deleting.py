@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from gateway.domain.errors import KuradoError
 from gateway.domain.upload import NO_CONDITIONS, Conditions
@@ -15,6 +16,8 @@ from gateway.s3.answers import child_text, document, element, local, read_xml
 from gateway.s3.errors import S3Fault, malformed_xml, message_of, status_and_code
 from gateway.s3.objects import begin_delete
 from gateway.s3.request import S3Request, parse_key
+from gateway.service.clearing import Refused
+from gateway.service.keptfind import Key
 from gateway.service.refusals import is_refusal
 from gateway.service.results import Deleted
 from gateway.wire.fields import parse_etags
@@ -67,21 +70,48 @@ def _wanted(one: Element) -> Wanted:
 
 
 def _delete(request: S3Request, wanted: list[Wanted]) -> list[Deleted | KuradoError]:
-    """All are handed to the writer before any is waited for: they are committed, and flushed, together."""
-    begun = [_begin(request, entry) for entry in wanted]
+    """Plain keys are deleted together. The others are handed to the writer before any is waited for: they are
+    committed, and flushed, together too."""
+    keys = [_key(request, entry) for entry in wanted]
+    plain = [key.path for key, entry in zip(keys, wanted, strict=True) if _is_plain(key, entry)]
+    try:
+        left = request.services.objects.clear(request.caller, plain)
+    except KuradoError as error:
+        left = dict.fromkeys(plain, error)
+    begun = [_begin(request, key, entry, left) for key, entry in zip(keys, wanted, strict=True)]
     return [_ended(one) for one in begun]
 
 
-def _begin(request: S3Request, entry: Wanted) -> Future[Deleted] | KuradoError:
+def _key(request: S3Request, entry: Wanted) -> Key | KuradoError:
     try:
-        key = replace(parse_key(request.bucket, entry.key), version_id=entry.version_id or None)
+        return replace(parse_key(request.bucket, entry.key), version_id=entry.version_id or None)
+    except KuradoError as error:
+        return error
+
+
+def _is_plain(key: Key | KuradoError, entry: Wanted) -> TypeGuard[Key]:
+    return isinstance(key, Key) and not (key.is_folder or key.version_id or entry.conditions != NO_CONDITIONS)
+
+
+def _begin(
+    request: S3Request, key: Key | KuradoError, entry: Wanted, left: Refused
+) -> Future[Deleted] | Deleted | KuradoError:
+    if isinstance(key, KuradoError):
+        return key
+    if _is_plain(key, entry):
+        if key.path not in left:
+            return Deleted()
+        error = left[key.path]
+        if error is not None:
+            return error
+    try:
         return begin_delete(request, key, entry.conditions)
     except KuradoError as error:
         return error
 
 
-def _ended(begun: Future[Deleted] | KuradoError) -> Deleted | KuradoError:
-    if isinstance(begun, KuradoError):
+def _ended(begun: Future[Deleted] | Deleted | KuradoError) -> Deleted | KuradoError:
+    if not isinstance(begun, Future):
         return begun
     try:
         return begun.result()

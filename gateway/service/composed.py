@@ -30,6 +30,11 @@ def composed(inner: BlobStore, db: Database, clock: Callable[[], int]) -> Compos
     return Composed(inner, db, clock)
 
 
+def joined(store: BlobStore, segments: Sequence[Segment], start: int = 0, length: int | None = None) -> BinaryIO:
+    """A seekable stream of segments, or of a part of what they make."""
+    return cast(BinaryIO, io.BufferedReader(Joined(store, segments, start, length), _BUFFER))
+
+
 class Composed(SmallBlobs):
     """Implements ``BlobStore`` over ``inner``, the configured storage."""
 
@@ -46,7 +51,7 @@ class Composed(SmallBlobs):
         segments = self._segments(key)
         if not segments:
             return super().open(key, start, length)
-        return cast(BinaryIO, io.BufferedReader(_Joined(self.inner, segments, start, length), _BUFFER))
+        return joined(self.inner, segments, start, length)
 
     def stat(self, key: str) -> BlobInfo:
         segments = self._segments(key)
@@ -118,47 +123,65 @@ class _Anew:
         self._writer.abort()
 
 
-class _Joined(io.RawIOBase):
-    """Segments one after another, each opened when its turn comes."""
+class Joined(io.RawIOBase):
+    """Segments one after another, each opened when its turn comes. Seekable."""
 
     def __init__(self, store: BlobStore, segments: Sequence[Segment], start: int, length: int | None) -> None:
         self._store = store
-        self._waiting: list[tuple[str, int, int]] = []
-        left = sum(one.size for one in segments) if length is None else length
-        for one in segments:
-            begin = min(start, one.size)
-            taken = min(one.size - begin, left)
-            if taken > 0:
-                self._waiting.append((one.blob_id, begin, taken))
-            start, left = start - begin, left - taken
-        self._waiting.reverse()
+        self._segments = segments
+        self._start = start
+        self._at = 0
+        whole = sum(one.size for one in segments)
+        self._size = whole - start if length is None else min(length, whole - start)
         self._stream: BinaryIO | None = None
         self._left = 0
-        self._next()  # that the first is gone is told at once
+        self.seek(0)  # that the first is gone is told at once
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at if whence == io.SEEK_CUR else 0, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        self._open()
+        return self._at
+
     def readinto(self, buffer: Any) -> int:
-        while not self._left and self._waiting:
-            self._next()
-        if not self._left or self._stream is None:
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
             return 0
-        data = self._stream.read(min(len(buffer), self._left))
+        if not self._left:
+            self._open()
+        assert self._stream is not None
+        data = self._stream.read(min(wanted, self._left))
         if not data:
             raise DamagedBlob("a segment is shorter than it was")
         buffer[: len(data)] = data
+        self._at += len(data)
         self._left -= len(data)
         return len(data)
 
-    def _next(self) -> None:
-        if self._waiting:
-            self._shut()
-            blob_id, start, length = self._waiting.pop()
-            self._stream = self._store.open(blob_id, start, length)
-            self._left = length
+    def _open(self) -> None:
+        """The segment that holds the place, from there on."""
+        self._shut()
+        if self._at >= self._size:
+            return
+        begin = self._start + self._at
+        for one in self._segments:
+            if begin < one.size:
+                self._left = min(one.size - begin, self._size - self._at)
+                self._stream = self._store.open(one.blob_id, begin, self._left)
+                return
+            begin -= one.size
 
     def _shut(self) -> None:
+        self._left = 0
         if self._stream is not None:
             self._stream.close()
             self._stream = None

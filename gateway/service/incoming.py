@@ -30,6 +30,7 @@ from gateway.domain.units import disk_reserve
 from gateway.domain.upload import UploadInfo
 from gateway.hooks import Inspector
 from gateway.pluginhost import PluginHost
+from gateway.service.digesting import Digest, digesting
 from gateway.service.settling import Settling
 from gateway.service.smallblobs import SmallBlobs
 from gateway.service.staging import Staging
@@ -144,7 +145,7 @@ class Incoming(Generic[T]):
         self._holds_place = False
         self._inspectors: list[Inspector] = []
         wanted = {"sha-256", *info.declared.digests, *digests}
-        self._digests = {name: hashlib.new(name.replace("-", "")) for name in wanted}
+        self._digests: dict[str, Digest] = {name: hashlib.new(name.replace("-", "")) for name in wanted}
         self._staging: Staging | None = None
         if keeps is not Keeps.NOTHING:
             file = uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
@@ -172,14 +173,13 @@ class Incoming(Generic[T]):
         if limit is not None and self._size > limit:
             raise TooLarge(f"the largest upload allowed has {limit} bytes")
         self._reserve()
-        if self._staging is not None:
-            self._staging.write(block)
-        for digest in self._digests.values():
-            digest.update(block)
-        for tap in self._taps:
-            tap.feed(block)
-        for inspector in self._inspectors:
-            inspector.feed(block)
+        with digesting(self._digests.values(), block):
+            if self._staging is not None:
+                self._staging.write(block)
+            for tap in self._taps:
+                tap.feed(block)
+            for inspector in self._inspectors:
+                inspector.feed(block)
 
     def _reserve(self) -> None:
         """Large bodies and those of unknown length hold their place in the quota while they arrive, step by step."""

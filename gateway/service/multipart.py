@@ -6,10 +6,13 @@ one stream, by the inspectors and for the digest of the whole: what was split ov
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import BinaryIO
 
-from gateway.blobstore import BlobStore
+from gateway.blobstore import BlobStore, LocalPaths
 from gateway.domain.errors import NoUpload, QuotaExceeded, Unavailable
 from gateway.domain.ids import new_blob_id
 from gateway.domain.multipart import (
@@ -28,6 +31,7 @@ from gateway.domain.names import Path, check_path
 from gateway.domain.node import Version
 from gateway.domain.tenant import Caller, Limits
 from gateway.domain.upload import NO_CONDITIONS, Conditions, Declared, PropertyChange, StagedContent, UploadInfo
+from gateway.service.composed import joined
 from gateway.service.guards import require_writer
 from gateway.service.incoming import Incoming, Keeps, Tap
 from gateway.service.partrows import BOOT
@@ -279,7 +283,8 @@ class PartUpload(Incoming[Part]):
 
 
 class Composition(Upload):
-    """A file that is made of parts. Its bytes go to the staging folder only where a plugin wants to open them."""
+    """A file that is made of parts. Plugins open them where they lie; only what lies on another machine goes to the
+    staging folder for them."""
 
     def __init__(
         self,
@@ -292,11 +297,13 @@ class Composition(Upload):
         parts: Sequence[Part],
     ) -> None:
         is_opened = any(uploads.host.implements(hook) for hook in ("check_content", "describe_content"))
-        keeps = Keeps.FOR_PLUGINS if is_opened else Keeps.NOTHING
+        self._is_near = isinstance(uploads.store, LocalPaths)
+        keeps = Keeps.FOR_PLUGINS if is_opened and not self._is_near else Keeps.NOTHING
         super().__init__(uploads, info, conditions, limits, BY_KEY, taps, keeps)
         self._upload = upload
         self._parts = [part for part in parts if part.size]
         self._all = parts
+        self._copy: FilePath | None = None
 
     def read(self, store: BlobStore) -> None:
         """Feeds the parts, one after another."""
@@ -304,6 +311,29 @@ class Composition(Upload):
             with store.open(part.blob_id) as stream:
                 while block := stream.read(_BLOCK):
                     self.feed(block)
+
+    def _staged(self) -> StagedContent:
+        staged = super()._staged()
+        return replace(staged, place=self._copied, stream=self._opened) if self._is_near else staged
+
+    def _opened(self) -> BinaryIO:
+        return joined(self._uploads.store, self._segments())
+
+    def _copied(self) -> str:
+        """A file of the bytes, for a plugin whose program needs one."""
+        if self._copy is None:
+            self._copy = self._uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
+            with self._opened() as source, self._copy.open("xb") as target:
+                shutil.copyfileobj(source, target, _BLOCK)
+        return str(self._copy)
+
+    def abort(self) -> None:
+        super().abort()
+        if self._copy is not None:
+            self._copy.unlink(missing_ok=True)
+
+    def _segments(self) -> list[Segment]:
+        return [Segment(part.blob_id, part.size, part.sha256) for part in self._parts]
 
     def _reserve(self) -> None:
         """The parts hold their place already."""
@@ -331,6 +361,4 @@ class Composition(Upload):
         used = {part.number for part in self._all}
         release(tx, tenant_id, [part.blob_id for part in rows.values() if part.number not in used], now)
         if len(self._parts) > 1:
-            tx.multipart.compose(
-                version.blob_id, [Segment(part.blob_id, part.size, part.sha256) for part in self._parts]
-            )
+            tx.multipart.compose(version.blob_id, self._segments())

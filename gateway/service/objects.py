@@ -5,7 +5,7 @@ A key that ends with a slash is an explicit collection; it has properties and no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeVar
@@ -13,12 +13,13 @@ from typing import TypeVar
 from gateway.domain.errors import Held, NotFound
 from gateway.domain.events import NODE_CHANGED, NODE_CREATED, node_to_json
 from gateway.domain.ids import Ids
-from gateway.domain.names import check_path
+from gateway.domain.names import Path, check_path
 from gateway.domain.node import Kind, Node, Version, VersionState
 from gateway.domain.tenant import Caller
 from gateway.domain.upload import NO_CONDITIONS, Conditions, PropertyChange
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
+from gateway.service.clearing import Clearing, Refused, vanishes
 from gateway.service.guards import Target, check_conditions, check_locks, require_writer
 from gateway.service.history import History, Place
 from gateway.service.keptfind import Key, Seen, look
@@ -49,6 +50,7 @@ class Objects:
         self._trees = trees
         self._refused = RefusedData()
         self._lookups: Lookups[Seen] = Lookups(db.mark)
+        self._clearing = Clearing(db, host, settling, trees)
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -136,6 +138,10 @@ class Objects:
 
         return self._write(caller, work)
 
+    def clear(self, caller: Caller, paths: Sequence[Path]) -> Refused:
+        """Deletes many files at once (:meth:`Clearing.clear`)."""
+        return self._clearing.clear(caller, paths)
+
     def _make_implied(self, tx: Tx, caller: Caller, node: Node, now: int) -> None:
         tx.nodes.set_explicit(node.id, False)
         self._note(tx, caller, replace(node, explicit=False), now)
@@ -214,7 +220,7 @@ def prune(tx: Tx, trees: Trees, caller: Caller, at: Found, now: int) -> None:
     """Removes the implied collections above a node that is gone, as far as they hold nothing any more and nobody has
     locked them."""
     for parent in reversed(at.chain[2:-1]):
-        if parent.explicit or tx.nodes.has_children(parent.id) or tx.locks.on_nodes([parent.id], now):
+        if not vanishes(tx, parent, now):
             return
         trees.delete(tx, caller, parent, now)
 

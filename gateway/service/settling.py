@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.domain.errors import Unavailable
@@ -61,6 +61,31 @@ class Settling:
         )
         tx.events.append(event)
         return event
+
+    def record_each(
+        self,
+        tx: Tx,
+        caller: Caller,
+        kind: str,
+        changes: Sequence[tuple[Mapping[str, Any], int]],
+        now: int,
+        *,
+        bytes: int,
+        files: int,
+    ) -> Event:
+        """Settles and appends one event for each of ``changes``, (data, growth) of one file, which make up ``bytes``
+        and ``files`` and never count as growth; returns the last. For what would be recorded one by one, too."""
+        tenant, count = caller.tenant, len(changes)
+        usage = tx.tenants.settle(tenant.id, now, bytes=bytes, files=files, events=count)
+        used_bytes, used_files = usage.used_bytes, usage.used_files
+        events: list[Event] = []
+        for data, growth in reversed(changes):
+            seq = usage.seq - len(events)
+            actor = caller.user.login
+            events.append(Event(tenant.id, tenant.name, seq, usage.at, kind, actor, used_bytes, used_files, data))
+            used_bytes, used_files = used_bytes - growth, used_files - files // count
+        tx.events.append_all(events[::-1])
+        return events[0]
 
     def release(self, tx: Tx, event: Event, blob_ids: Iterable[str]) -> None:
         """Leaves blobs that lost a reference to the sweeper, which looks again before it deletes."""

@@ -44,9 +44,11 @@ class TenantRepository(Protocol):
 
     def set_plan(self, tenant_id: int, plan: str, quota_bytes: int | None, quota_files: int | None) -> None: ...
     def set_state(self, tenant_id: int, state: TenantState) -> None: ...
-    def settle(self, tenant_id: int, now: int, *, bytes: int = 0, files: int = 0, limits: Limits = ...) -> Usage:
-        """In ONE conditional statement: adds to used_bytes and used_files, takes the next seq, moves last_event_at to
-        max(itself, now).
+    def settle(
+        self, tenant_id: int, now: int, *, bytes: int = 0, files: int = 0, limits: Limits = ..., events: int = 1
+    ) -> Usage:
+        """In ONE conditional statement: adds to used_bytes and used_files, takes the next seq (the last of so many
+        ``events``), moves last_event_at to max(itself, now).
 
         Raises QuotaExceeded (with used and allowed) when bytes or files grow above ``limits``: used + reserved is what
         counts. Shrinking always passes (LIM-01).
@@ -96,6 +98,9 @@ class NodeRepository(Protocol):
     def child(self, parent_id: int, name: str) -> Node | None: ...
     def named(self, parent_id: int, name: str) -> list[Node]:
         """The collection and the file of that name_key: none, one or both."""
+
+    def files_named(self, parent_id: int, names: Sequence[str]) -> list[Node]:
+        """The files of these name_keys."""
 
     def beside(self, parent_id: int) -> list[int]:
         """The files among the children whose name a collection has too."""
@@ -157,6 +162,9 @@ class NodeRepository(Protocol):
     def remove_leaves(self, node_id: int, limit: int) -> tuple[int, int, list[str], bool]:
         """Erases up to ``limit`` nodes of a detached tree, deepest first: (files, bytes, blob ids, finished)."""
 
+    def remove_files(self, node_ids: Sequence[int]) -> tuple[int, int, list[str]]:
+        """Erases files with all their versions: (files, bytes, blob ids)."""
+
     def hide(self, tenant_id: int, node_id: int, boot_id: str) -> None:
         """Notes that a process builds a detached tree below this root; if it dies, the tree is to be erased.
         ``place`` with a parent ends the note."""
@@ -213,6 +221,7 @@ class LockRepository(Protocol):
 
 class EventRepository(Protocol):
     def append(self, event: Event) -> None: ...
+    def append_all(self, events: Sequence[Event]) -> None: ...
     def after(self, tenant_id: int, seq: int, limit: int) -> list[Event]: ...
     def last_seq(self, tenant_id: int) -> int: ...
     def oldest_at(self, tenant_id: int, after_seq: int) -> int | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from gateway.db.rows import to_json
 from gateway.db.session import Row, Session
@@ -10,6 +12,7 @@ from gateway.domain.events import Event
 from gateway.service.stored import Cursor
 
 _EVENT = "tenant_id, tenant, seq, at, kind, actor, used_bytes, used_files, data"
+_APPEND = f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CURSOR = "subscriber, tenant_id, seq, attempts, retry_at, error, parked"
 
 # Who waits longest comes first, so that a busy tenant does not keep a quiet one from its turn.
@@ -38,11 +41,10 @@ class Events:
         self._s = session
 
     def append(self, event: Event) -> None:
-        self._s.run(
-            f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            event.tenant_id, event.tenant, event.seq, event.at, event.kind, event.actor, event.used_bytes,
-            event.used_files, to_json(event.data),
-        )  # fmt: skip
+        self._s.run(_APPEND, *_parameters(event))
+
+    def append_all(self, events: Sequence[Event]) -> None:
+        self._s.run_many(_APPEND, [_parameters(event) for event in events])
 
     def after(self, tenant_id: int, seq: int, limit: int) -> list[Event]:
         sql = f"SELECT {_EVENT} FROM events WHERE tenant_id = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -94,6 +96,13 @@ class Events:
 
     def trim(self, tenant_id: int, up_to_seq: int) -> int:
         return self._s.run(_TRIM, tenant_id, up_to_seq, up_to_seq)
+
+
+def _parameters(event: Event) -> tuple[Any, ...]:
+    return (
+        event.tenant_id, event.tenant, event.seq, event.at, event.kind, event.actor, event.used_bytes, event.used_files,
+        to_json(event.data),
+    )  # fmt: skip
 
 
 def _event(row: Row) -> Event:

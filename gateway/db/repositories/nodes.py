@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.db.repositories.node_writes import NodeWrites
 from gateway.db.repositories.subtrees import Subtrees
 from gateway.db.rows import (
@@ -46,6 +48,9 @@ SELECT {NODE_COLUMNS} FROM walk JOIN nodes n ON n.id = walk.id {_WITH_VERSION} O
 _GET = f"SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION} WHERE n.id = ?"
 _VERSION = f"SELECT {VERSION_COLUMNS} FROM versions v WHERE v.id = ?"
 _CHILD = f"SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION} WHERE n.parent_id = ? AND n.name_key = ? ORDER BY n.kind"
+_FILES_NAMED = (
+    f"SELECT {NODE_COLUMNS} FROM nodes n {_WITH_VERSION} WHERE n.parent_id = ? AND n.kind = 'f' AND n.name_key {{}}"
+)
 _PAGE = f"FROM nodes n {_WITH_VERSION} WHERE n.parent_id = ? AND n.sort_key > ? ORDER BY n.sort_key LIMIT ?"
 _CHILDREN = f"SELECT {NODE_COLUMNS} {_PAGE}"
 _ENTRIES = f"SELECT {ENTRY_COLUMNS} {_PAGE}"
@@ -89,6 +94,10 @@ class Nodes(NodeWrites, Subtrees):
 
     def named(self, parent_id: int, name: str) -> list[Node]:
         return [node_from_row(row) for row in self._s.rows(_CHILD, parent_id, name_key(name))]
+
+    def files_named(self, parent_id: int, names: Sequence[str]) -> list[Node]:
+        sql = _FILES_NAMED.format(self._s.in_list)
+        return [node_from_row(row) for row in self._s.rows(sql, parent_id, self._s.array([name_key(n) for n in names]))]
 
     def beside(self, parent_id: int) -> list[int]:
         return [row[0] for row in self._s.rows(_BESIDE, parent_id)]

@@ -134,6 +134,11 @@ class Subtrees:
                 erasing.emptied(stack.pop())
         return erasing.files, erasing.bytes, erasing.blobs, not stack
 
+    def remove_files(self, node_ids: Sequence[int]) -> tuple[int, int, list[str]]:
+        erasing = _Erasing(self._s, len(node_ids))
+        erasing.files_of(list(node_ids))
+        return erasing.files, erasing.bytes, erasing.blobs
+
     def detached(self, now: int, limit: int = 100) -> list[tuple[int, int]]:
         return [(row[0], row[1]) for row in self._s.rows(_DETACHED, now, limit)]
 

@@ -20,7 +20,7 @@ _NO_LIMITS = Limits()
 # Old values stand on the right of SET and in WHERE, so check and change are one step whoever else writes.
 _SETTLE = """
 UPDATE tenants SET used_bytes = used_bytes + ?, used_files = used_files + ?,
-    seq = seq + 1, last_event_at = CASE WHEN last_event_at > ? THEN last_event_at ELSE ? END
+    seq = seq + ?, last_event_at = CASE WHEN last_event_at > ? THEN last_event_at ELSE ? END
 WHERE id = ? AND used_bytes + reserved_bytes <= ? AND used_files <= ?
 RETURNING seq, last_event_at, used_bytes, used_files"""
 
@@ -76,10 +76,11 @@ class Tenants:
         bytes: int = 0,
         files: int = 0,
         limits: Limits = _NO_LIMITS,
+        events: int = 1,
     ) -> Usage:
         most_bytes = _room(limits.bytes, bytes)
         most_files = _room(limits.files, files)
-        row = self._s.row(_SETTLE, bytes, files, now, now, tenant_id, most_bytes, most_files)
+        row = self._s.row(_SETTLE, bytes, files, events, now, now, tenant_id, most_bytes, most_files)
         if row is None:
             raise self._exceeded(tenant_id, bytes, limits)
         return Usage(*row)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.db.engine import make_source, open_database
 from gateway.db.repositories import events, leases, locks, nodes, subtrees, tenants
-from gateway.db.session import Session
+from gateway.db.session import Session, SqliteSession
 from gateway.testing.rows import NOW
 
 STATEMENTS = {
@@ -19,6 +19,8 @@ STATEMENTS = {
     "entries": (nodes._ENTRIES, (1, b"", 1000)),
     "entries with facts": (nodes._FULL_ENTRIES, (1, b"", 1000)),
     "beside": (nodes._BESIDE, (1,)),
+    "listed": (nodes._LISTED, (1, b"", 1000)),
+    "files named": (nodes._FILES_NAMED.format(SqliteSession.in_list), (1, '["a","b"]')),
     "path_of": (nodes._PATH, (1,)),
     "subtree": (subtrees._BELOW["sqlite"] + subtrees._SUBTREE, (1, 10)),
     "size": (subtrees._BELOW["sqlite"] + subtrees._SIZE, (1, 10)),
@@ -27,7 +29,7 @@ STATEMENTS = {
     "held": (subtrees._HELD, (0, 10)),
     "totals": (subtrees._TOTALS, (1,)),
     "blobs": (subtrees._BLOBS, ("", 10)),
-    "settle": (tenants._SETTLE, (1, 1, 1, 1, 1, 1, 1)),
+    "settle": (tenants._SETTLE, (1, 1, 1, 1, 1, 1, 1, 1)),
     "reserve": (tenants._RESERVE, (1, 1, 1)),
     "locks below": (locks._BELOW, (1, 1, 1)),
     "locks of children": (locks._OF_CHILDREN, (1, 1, 1)),

@@ -1,0 +1,40 @@
+"""Digests of large blocks beside each other: hashlib lets other threads run meanwhile, and one core that does SHA-256
+and MD5 after each other, and writes the bytes, too, takes no more than 400 MB a second."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+from typing import Protocol
+
+APART = 256 * 1024
+"""From so many bytes on a thread of its own is worth its switch."""
+
+
+class Digest(Protocol):
+    def update(self, block: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(16, thread_name_prefix="digest")
+
+
+@contextmanager
+def digesting(digests: Collection[Digest], block: bytes) -> Iterator[None]:
+    """Updates the digests with the block, while the body of the ``with`` does what else there is to do with it."""
+    if len(block) < APART:
+        for digest in digests:
+            digest.update(block)
+        yield
+        return
+    first, *others = digests
+    running = [_threads().submit(digest.update, block) for digest in others]
+    try:
+        yield
+        first.update(block)
+    finally:
+        wait(running)
