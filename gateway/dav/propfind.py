@@ -5,7 +5,9 @@ RFC 4918 section 9.1. The root element binds ``DAV:`` to a prefix, because Windo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -186,10 +188,13 @@ async def _again(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _tree(request: DavRequest, found: Found, query: Query) -> AsyncIterator[bytes]:
-    """The whole tree, if it is small enough. Raises DepthNotAllowed (``propfind-finite-depth``) above the limit."""
+    """The whole tree, if it is small enough. Raises DepthNotAllowed (``propfind-finite-depth``) above the limit.
+
+    It is written before the answer begins, and kept packed: however slowly a client takes it, it holds neither nodes
+    nor the text, which are megabytes for each such client (RESILIENCE 8). Few are written at a time."""
     limit = request.settings.tree_limit
 
-    def collect() -> tuple[View, list[tuple[Path, Node]]]:
+    def collect() -> list[bytes]:
         files = request.services.files
         nodes, locks = files.tree_for_listing(found, limit + 1)
         if not nodes:
@@ -200,26 +205,24 @@ async def _tree(request: DavRequest, found: Found, query: Query) -> AsyncIterato
         taken = {(node.parent_id, name_key(node.name)) for node in nodes if node.is_collection}
         beside = frozenset(n.id for n in nodes if n.version and (n.parent_id, name_key(n.name)) in taken)
         view = _view(request, locks, usage, beside)
-        paths: dict[int, Path] = {nodes[0].id: request.path}
-        for node in nodes[1:]:
-            paths[node.id] = (*paths[node.parent_id or 0], view.shown(node))
-        return view, [(paths[node.id], node) for node in nodes]
+        return [zlib.compress(page.encode(), 1) for page in _tree_pages(request, query, view, nodes)]
 
-    view, entries = await request.in_thread(collect)
-    return _tree_body(request, view, query, entries)
+    return _unpacked(await asyncio.get_running_loop().run_in_executor(request.settings.trees, collect))
 
 
-async def _tree_body(
-    request: DavRequest, view: View, query: Query, entries: list[tuple[Path, Node]]
-) -> AsyncIterator[bytes]:
+def _tree_pages(request: DavRequest, query: Query, view: View, nodes: Sequence[Node]) -> Iterator[str]:
     rendering = Rendering(query, view)
-    yield OPENING.encode()
-    for start in range(0, len(entries), PAGE):
-        page = entries[start : start + PAGE]
+    paths: dict[int, Path] = {nodes[0].id: request.path}
+    for node in nodes[1:]:
+        paths[node.id] = (*paths[node.parent_id or 0], view.shown(node))
+    yield OPENING
+    for start in range(0, len(nodes), PAGE):
+        page = nodes[start : start + PAGE]
+        urls = (request.href(paths[node.id], collection=node.is_collection) for node in page)
+        yield "".join(map(rendering.response, urls, map(entry_of, page)))
+    yield CLOSING
 
-        def render(page: list[tuple[Path, Node]] = page) -> bytes:
-            urls = (request.href(path, collection=node.is_collection) for path, node in page)
-            return "".join(map(rendering.response, urls, (entry_of(node) for _, node in page))).encode()
 
-        yield await request.in_thread(render)
-    yield CLOSING.encode()
+async def _unpacked(pages: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for page in pages:
+        yield zlib.decompress(page)

@@ -29,13 +29,14 @@ class DavSettings:
     they send; ``tree_limit`` is the most nodes that PROPFIND with Depth: infinity answers.
 
     ``uploads`` and ``work`` are the threads in which everything runs that can block: apart, so that slow scans of
-    uploads cannot keep listings waiting.
+    uploads cannot keep listings waiting. Whole trees are read in ``trees``, few at a time: each takes megabytes.
     """
 
     hostnames: tuple[str, ...] = ()
     tree_limit: int = 10_000
     uploads: Executor = field(default_factory=_pool("upload"))
     work: Executor = field(default_factory=_pool("dav"))
+    trees: Executor = field(default_factory=_pool("tree", 4))
 
 
 @dataclass(frozen=True)

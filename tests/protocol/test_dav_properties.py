@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.exchange import Reply
 from gateway.testing.dav_client import DavClient, open_dav
 
 
@@ -220,6 +221,26 @@ def test_a_large_collection_takes_one_listing_query_a_page_and_none_a_member(
     hrefs = dav.propfind("/f/", "1").hrefs()
     assert len(set(hrefs)) == 2501
     assert sorted(calls) == ["listing"] * 4 + ["locks_for_listing", "lookup"]  # 128 members first, then a thousand each
+
+
+def test_who_does_not_take_the_answer_about_a_whole_tree_holds_little_of_it(dav: DavClient) -> None:
+    dav.mkcol("/f/")
+    for n in range(1_500):
+        dav.space.services.files.make_collection(dav.caller, ("f", f"{n:05}"))
+
+    def ask() -> Reply:
+        exchange = dav.exchange("PROPFIND", dav.base + "/f/", b"", (), {"Depth": "infinity"})
+        return dav.loop.run_until_complete(dav.app.handle(exchange, dav.caller, ("f",), True))
+
+    whole = dav.propfind("/f/", "infinity").body
+    ask()
+    tracemalloc.start()
+    try:
+        held = [ask() for _ in range(10)]
+        assert tracemalloc.get_traced_memory()[0] < len(whole)
+    finally:
+        tracemalloc.stop()
+    assert len(held) == 10 and len(whole) > 500_000
 
 
 def test_a_name_with_markup_is_escaped_in_listings(dav: DavClient) -> None:
