@@ -229,13 +229,13 @@ def parse_date(text: object) -> date:
 
 def parse_time(text: object) -> int:
     """ISO 8601 with an offset or Z, seconds optional, as ms UTC (what is finer is cut); CalendarError BAD_TIME
-    otherwise, and for a time whose JST day no calendar has."""
+    otherwise."""
     found = _TIME.fullmatch(text) if isinstance(text, str) and text.isascii() else None
     if found:
         day, minutes, seconds, fraction, offset = found.groups()
         zone = "+00:00" if offset in "Zz" else f"{offset[:3]}:{offset[3:].lstrip(':') or '00'}"
         try:
-            moment = datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{zone}").astimezone(JST)
+            moment = datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{zone}").astimezone(UTC)
             return int(moment.timestamp()) * 1000 + int(f"{fraction or '.'}000"[1:4])
         except (ValueError, OverflowError):
             pass
@@ -244,7 +244,12 @@ def parse_time(text: object) -> int:
 
 def parse_when(text: object) -> date:
     """A date, or the JST date of a time; an unreadable one is BAD_DATE if it has 10 characters, else BAD_TIME."""
-    return parse_date(text) if isinstance(text, str) and len(text) == 10 else jst_date(parse_time(text))
+    if isinstance(text, str) and len(text) == 10:
+        return parse_date(text)
+    try:
+        return jst_date(parse_time(text))
+    except OverflowError:
+        raise CalendarError("BAD_TIME", f"{text!r} is on a day that no calendar has") from None
 
 
 def format_time(at: int) -> str:
