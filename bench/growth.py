@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a request costs as files and tenants grow: server CPU and median latency, interleaved, as JSON and SVG.
+"""What a request costs as files and tenants grow: CPU of the gates and median time, interleaved, as JSON and SVG.
 
 growth.py --json growth.json --plots ../docs/performance [--files 1000,100000,1000000] [--tenants 1,100,10000]
 
@@ -204,25 +204,24 @@ def settle(server: Grown, busy: float) -> None:
             return
 
 
-def measure(server: Grown, operation: str, seconds: float, busy: float, rnd: random.Random) -> dict[str, Any]:
-    """CPU milliseconds of the server (its whole process tree, less what it takes while nobody asks: ``busy``) and the
-    median of the answers' times, per request."""
-    places = list(folders(server))
+def measure(server: Grown, operation: str, seconds: float, rnd: random.Random) -> dict[str, Any]:
+    """CPU milliseconds of the processes that serve requests, and the median of the answers' times, per request."""
+    places, fronts = list(folders(server)), server.front_pids()
     warm(server)
     one, clear = STEPS[operation](server, places, rnd)
     times: list[float] = []
-    cpu, begun = procstat.cpu_seconds(server.pids()), time.perf_counter()
+    cpu, begun = procstat.cpu_seconds(fronts), time.perf_counter()
     while len(times) < LEAST or time.perf_counter() - begun < seconds:
         at = time.perf_counter()
         one()
         times.append(time.perf_counter() - at)
-    cpu = procstat.cpu_seconds(server.pids()) - cpu - busy * (time.perf_counter() - begun)
+    cpu = procstat.cpu_seconds(fronts) - cpu
     clear()
     return {"cpu_ms": 1000 * cpu / len(times), "ms": 1000 * statistics.median(times), "requests": len(times)}
 
 
 def idle(server: Grown, seconds: float) -> dict[str, Any]:
-    """What the server costs while nobody asks: CPU milliseconds for each second."""
+    """What the server (all its processes) costs while nobody asks: CPU milliseconds for each second."""
     before, begun = procstat.cpu_seconds(server.pids()), time.perf_counter()
     time.sleep(seconds)
     spent = procstat.cpu_seconds(server.pids()) - before
@@ -278,7 +277,7 @@ def run(opt: argparse.Namespace, running: list[Grown]) -> list[dict[str, Any]]:
                 if operation == "idle":
                     figures = idle(server, IDLE_SECONDS)
                 else:
-                    figures = measure(server, operation, opt.seconds, resting, rnd)
+                    figures = measure(server, operation, opt.seconds, rnd)
                 points.append(
                     {"axis": server.axis, "size": server.size, "operation": operation, "round": number, **figures}
                 )

@@ -21,7 +21,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676")
 WIDTH, HEIGHT = 380, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 46
 TITLES = {"files": "files in one tenant", "tenants": "tenants"}
-NAMES = {"cpu_ms": "server CPU per request, ms", "ms": "median time of an answer, ms"}
+NAMES = {"cpu_ms": "CPU of the gates per request, ms", "ms": "median time of an answer, ms"}
 
 Curve = Sequence[tuple[float, float]]
 
