@@ -21,6 +21,9 @@ class Body(Protocol):
     def blocks(self) -> AsyncIterator[bytes]:
         """The body in pieces of at most 1 MiB. Raises IncompleteBody when the line is cut or a chunk is malformed."""
 
+    def take(self) -> bytes | None:
+        """The whole body, where all of it has come from the line already; None where not, and nothing was taken."""
+
     async def read(self, limit: int) -> bytes:
         """The whole body; raises TooLarge above ``limit`` bytes without reading on."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.domain.upload import UploadInfo
@@ -17,7 +17,8 @@ Provider = Callable[[UploadInfo, BinaryIO], Mapping[str, Any]]
 
 def extension(name: str) -> str:
     """The extension in lower case, without its dot; "" when there is none."""
-    return PurePosixPath(name).suffix[1:].lower()
+    stem, _, suffix = name.rpartition(".")
+    return suffix.lower() if stem else ""
 
 
 def media_type(header: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gateway.db.session import Row
+from gateway.db.session import Row, to_json
 from gateway.domain.entry import Entry, facts_of
 from gateway.domain.names import name_key, sort_key
 from gateway.domain.node import Kind, Node, Version, VersionState
@@ -39,11 +39,6 @@ INSERT_VERSION = (
 _KINDS = {str(kind): kind for kind in Kind}
 _STATES = {str(state): state for state in VersionState}
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-def to_json(value: Any) -> str:
-    """JSON without blanks, non-ASCII as it is."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def mapping_to_text(mapping: Mapping[str, str]) -> str | None:

@@ -21,6 +21,9 @@ from sqlalchemy import Connection
 
 Row = tuple[Any, ...]
 
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""JSON without blanks, non-ASCII as it is. Made once: ``json.dumps`` makes an encoder for each text."""
+
 
 class Session:
     """A connection in driver-level autocommit: whoever owns it says BEGIN, SAVEPOINT and COMMIT itself."""
@@ -102,7 +105,7 @@ class SqliteSession(Session):
         self.raw.execute(sql, params)
 
     def array(self, values: Iterable[Any]) -> Any:
-        return json.dumps(list(values), ensure_ascii=False)
+        return to_json(list(values))
 
     def alive(self) -> bool:
         return bool(self.raw.in_transaction)

@@ -1,4 +1,4 @@
-"""The one writing thread of a process: what waits is committed together, each in its own savepoint.
+"""The one writing thread of a process: what waits is committed together, each of several in its own savepoint.
 
 A flush costs milliseconds however much it flushes, so the work that came in while one batch was flushed is the next
 batch. Who fails alone is undone alone. When a whole batch is lost (a conflict, a full disk), its members are tried one
@@ -174,6 +174,9 @@ class BatchWriter:
                 begun = True
                 outcomes = self._work(session, tx, items)
                 self._source.verify()
+                if all(outcome.error is not None for outcome in outcomes):
+                    session.command("ROLLBACK")  # nothing to flush
+                    return outcomes
                 committing = True
                 session.command("COMMIT")
                 self._upkeep(session)
@@ -187,7 +190,9 @@ class BatchWriter:
         return outcomes
 
     def _work(self, session: Session, tx: Transaction, items: Sequence[Item]) -> list[_Outcome]:
-        """Each item in its savepoint, until the time is up."""
+        """Each item in its savepoint, until the time is up; one alone is undone with its transaction."""
+        if len(items) == 1:
+            return [self._alone_in(session, tx, items[0])]
         outcomes: list[_Outcome] = []
         deadline = time.monotonic() + BUDGET
         for item in items:
@@ -195,6 +200,14 @@ class BatchWriter:
             if time.monotonic() > deadline:
                 break
         return outcomes
+
+    def _alone_in(self, session: Session, tx: Transaction, item: Item) -> _Outcome:
+        try:
+            return _Outcome(item, item.work(tx))
+        except BaseException as error:
+            if self._source.fault(error) is not Fault.OWN:
+                raise
+            return _Outcome(item, error=error)
 
     def _one(self, session: Session, tx: Transaction, item: Item) -> _Outcome:
         session.command("SAVEPOINT item")

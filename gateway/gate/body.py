@@ -88,6 +88,17 @@ class RequestBody:
             return 0
         return None if self.length is None else self.length - self._stream.total_bytes
 
+    def take(self) -> bytes | None:
+        stream = self._stream
+        if self.length == 0:
+            return b""
+        if self.received or not stream.is_eof() or stream.total_bytes != self.length or stream.exception() is not None:
+            return None
+        self._expects = False
+        data = stream.read_nowait()
+        self._count(data)
+        return data
+
     async def blocks(self) -> AsyncIterator[bytes]:
         while block := await self.next():
             yield block
@@ -116,13 +127,16 @@ class RequestBody:
         finally:
             self.waited += self._clock() - self.waiting_since
             self.waiting_since = None
+        self._count(block)
+        if not block and self.length is not None and self.received != self.length:
+            raise IncompleteBody(f"{self.received} of {self.length} bytes came")
+        return block
+
+    def _count(self, block: bytes) -> None:
         self.taken += len(block)
         self.received += len(block)
         if block:
             self.on_bytes(len(block))
-        elif self.length is not None and self.received != self.length:
-            raise IncompleteBody(f"{self.received} of {self.length} bytes came")
-        return block
 
     def is_too_slow(self, now: float, window: float, rate: int) -> bool:
         """Whether the client had ``window`` seconds to send and used them for less than ``rate`` bytes a second. Time

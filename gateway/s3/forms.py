@@ -79,6 +79,9 @@ class FilePart:
     def __init__(self, source: _Parts) -> None:
         self._source = source
 
+    def take(self) -> bytes | None:
+        return None
+
     async def blocks(self) -> AsyncIterator[bytes]:
         async for block in self._source.content(None):
             yield block

@@ -65,6 +65,8 @@ def check_locks(tx: Tx, caller: Caller, now: int, conditions: Conditions, target
     tokens = conditions.if_header.tokens if conditions.if_header else frozenset[str]()
     nodes = {node.id for target in targets for node in target.at.chain}
     locks = tx.locks.on_nodes(sorted(nodes), now)
+    if not locks and not any(target.tree for target in targets):
+        return
 
     def satisfied(group: Sequence[Lock]) -> bool:
         return not group or any(one.token in tokens and one.user_id == caller.user.id for one in group)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path as FilePath
@@ -74,9 +75,9 @@ class Receiving:
             raise TooLarge(f"the largest upload allowed has {self.settings.max_size} bytes")
         if length == 0:
             return
-        disk = shutil.disk_usage(self.settings.staging)
+        disk = os.statvfs(self.settings.staging)
         # twice: what the database keeps for itself may have been given up already
-        if (length or 1) > disk.free - 2 * disk_reserve(disk.total):
+        if (length or 1) > disk.f_bavail * disk.f_frsize - 2 * disk_reserve(disk.f_blocks * disk.f_frsize):
             raise StorageFull("the storage of this gateway is full")
 
     @property
@@ -148,12 +149,13 @@ class Incoming(Generic[T]):
         self._digests: dict[str, Digest] = {name: hashlib.new(name.replace("-", "")) for name in wanted}
         self._staging: Staging | None = None
         if keeps is not Keeps.NOTHING:
-            file = uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
-            self._staging = Staging(file, flush=keeps is Keeps.DURABLY and uploads.settings.flush)
+            flush = keeps is Keeps.DURABLY and uploads.settings.flush
+            self._staging = Staging(uploads.settings.staging, f"{self._settling.boot_id}-{self.id:x}", flush=flush)
             self._staging.expect(info.declared.known_length or 0)
 
-    def _complete(self) -> T:
-        """All bytes are there, as they were declared: makes them what they are to be."""
+    def _complete(self) -> Future[T]:
+        """All bytes are there, as they were declared: makes them what they are to be. The future waits for nothing but
+        the commit of what the upload does not hold any more."""
         raise NotImplementedError
 
     # -- receive ------------------------------------------------------------------------------------------------------
@@ -216,13 +218,32 @@ class Incoming(Generic[T]):
         """
         try:
             self._close()
-            try:
-                return self._complete()
-            except KuradoError as error:
-                error.digest = error.digest or self._digests["sha-256"].hexdigest()
-                raise
+            with self._telling_digest():
+                done = self._complete().result()
+            self._holds_place = False
+            return done
         finally:
             self.abort()
+
+    def finish_with(self, content: bytes) -> Future[T]:
+        """``feed`` of the whole body and ``finish``; what it raises is raised at once, or by the future when only the
+        commit is refused."""
+        try:
+            self.feed(content)
+            self._close()
+            with self._telling_digest():
+                return self._complete()
+        finally:
+            self.abort()
+
+    @contextlib.contextmanager
+    def _telling_digest(self) -> Iterator[None]:
+        """Whoever is refused from here on is refused for these bytes."""
+        try:
+            yield
+        except KuradoError as error:
+            error.digest = error.digest or self._digests["sha-256"].hexdigest()
+            raise
 
     def _close(self) -> None:
         known = self.info.declared.known_length
@@ -238,7 +259,7 @@ class Incoming(Generic[T]):
 
     # -- commit -------------------------------------------------------------------------------------------------------
 
-    def _publish_and_commit(self, blob_id: str, commit: Callable[[], T]) -> T:
+    def _publish_and_commit(self, blob_id: str, commit: Callable[[], Future[T]]) -> Future[T]:
         """Makes the bytes durable in the store, under a key that nothing names yet, and commits what names it. While
         the upload is in ``unsettled``, the store may hold a blob that nothing names."""
         unsettled = self._uploads.unsettled
@@ -246,7 +267,8 @@ class Incoming(Generic[T]):
         try:
             if blob_id and self._staging is not None:
                 self._staging.publish(self._uploads.store, blob_id)
-            placed = commit()
+            committed = commit()
+            committed.result()
         except BackendUnavailable:
             # the database may have committed before it went away: only the sweeper can tell, later
             raise
@@ -257,7 +279,7 @@ class Incoming(Generic[T]):
                 unsettled.discard(self.id)
             raise
         unsettled.discard(self.id)
-        return placed
+        return committed
 
     def abort(self) -> None:
         """Ends the upload and leaves nothing behind; after ``finish`` it does nothing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import BinaryIO
@@ -243,7 +244,7 @@ class PartUpload(Incoming[Part]):
         self._upload = upload
         self._number = number
 
-    def _complete(self) -> Part:
+    def _complete(self) -> Future[Part]:
         now = self._settling.clock()
         tenant_id = self.info.caller.tenant.id
         # a number of its own: what becomes of the part's place is no business of this upload's end
@@ -261,7 +262,7 @@ class PartUpload(Incoming[Part]):
         )
         return self._publish_and_commit(part.blob_id, lambda: self._commit(part))
 
-    def _commit(self, part: Part) -> Part:
+    def _commit(self, part: Part) -> Future[Part]:
         caller = self.info.caller
 
         def work(tx: Tx) -> Part:
@@ -277,9 +278,7 @@ class PartUpload(Incoming[Part]):
             tx.tenants.reserve(caller.tenant.id, BOOT, part.id, part.size, self._limits)
             return part
 
-        placed = self._uploads.db.write(work, caller.tenant.id).result()
-        self._holds_place = False
-        return placed
+        return self._uploads.db.write(work, caller.tenant.id)
 
 
 class Composition(Upload):
@@ -346,7 +345,9 @@ class Composition(Upload):
             return self._parts[0].blob_id
         return composed_blob_id(self._settling.boot_id, version_id, self.info.caller.tenant.id)
 
-    def _publish_and_commit(self, blob_id: str, commit: Callable[[], Placed]) -> Placed:  # noqa: ARG002
+    def _publish_and_commit(
+        self, blob_id: str, commit: Callable[[], Future[Placed]]  # noqa: ARG002
+    ) -> Future[Placed]:
         """The bytes are in the store."""
         return commit()
 

@@ -17,19 +17,24 @@ _COPY_BLOCK = 1024 * 1024
 
 
 class Staging:
-    """``write`` any number of times, then ``end``; ``discard`` is always safe. ``file`` is the place for the bytes
-    that memory is not for; ``flush`` False: it need not survive a power loss.
+    """``write`` any number of times, then ``end``; ``discard`` is always safe. Bytes that memory is not for go to the
+    file ``name`` in ``folder``; ``flush`` False: it need not survive a power loss.
 
     All methods raise StorageFull and BackendUnavailable for what a local disk can do to us.
     """
 
-    def __init__(self, file: Path, *, flush: bool) -> None:
+    def __init__(self, folder: Path, name: str, *, flush: bool) -> None:
         self.size = 0
-        self._path = file
+        self._folder = folder
+        self._name = name
         self._flush = flush
         self._file: FileIO | None = None
         self._memory = b""
         self._has_path = False
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / self._name
 
     @property
     def content(self) -> bytes | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 
 from gateway.domain.errors import (
@@ -81,7 +82,9 @@ class Uploads(Receiving):
             check_conditions(tx, caller, now, conditions, at)
             check_locks(tx, caller, now, conditions, [Target(at, membership=at.node is None)])
             tenant = tx.tenants.by_id(caller.tenant.id) or caller.tenant
-            return at, replace(caller, tenant=replace(tenant, reserved_bytes=max(0, tenant.reserved_bytes - held)))
+            if held:
+                tenant = replace(tenant, reserved_bytes=max(0, tenant.reserved_bytes - held))
+            return at, replace(caller, tenant=tenant)
 
         at, caller = self.db.read(admit)
         info = UploadInfo(caller, path, declared, at.node.size if at.node else 0)
@@ -126,13 +129,13 @@ class Upload(Incoming[Placed]):
 
     # -- inspect ------------------------------------------------------------------------------------------------------
 
-    def _complete(self) -> Placed:
+    def _complete(self) -> Future[Placed]:
         staged = self._staged()
         state, reason = self._judge(staged)
         facts = self._uploads.host.describe(self.info, staged)
         version = self._version(staged, state, reason, facts)
         if is_small(version.blob_id):
-            return self._commit(version, staged.content)
+            return self._commit(version, staged.content)  # nothing to publish, nothing to take back
         return self._publish_and_commit(version.blob_id, lambda: self._commit(version))
 
     def _staged(self) -> StagedContent:
@@ -191,29 +194,29 @@ class Upload(Incoming[Placed]):
         if self._reserved:
             tx.tenants.unreserve(self.info.caller.tenant.id, self.id)
 
-    def _commit(self, version: Version, content: bytes | None = None) -> Placed:
+    def _commit(self, version: Version, content: bytes | None = None) -> Future[Placed]:
+        def work(tx: Tx) -> Placed:
+            with self._telling_digest():
+                return self._place(tx, version, content)
+
+        return self._uploads.db.write(work, self.info.caller.tenant.id)
+
+    def _place(self, tx: Tx, version: Version, content: bytes | None) -> Placed:
         """ONE transaction: conditions and locks again, usage against the limit, version, node and event; and the bytes
         themselves where they are ``content``."""
-        caller, path = self.info.caller, self.info.path
-
-        def work(tx: Tx) -> Placed:
-            now = self._settling.clock()
-            self._settling.assert_alive(tx, now)
-            at = self._placing.find(tx, caller, path)
-            self._placing.check(self._conditions, at)
-            check_conditions(tx, caller, now, self._conditions, at)
-            check_locks(tx, caller, now, self._conditions, [Target(at, membership=at.node is None)])
-            self._settle(tx, version, now)
-            ids, change = self._uploads.ids, self.info.declared.properties
-            at = self._placing.prepare(tx, self._settling, ids, caller, at, path, now)
-            props = change.applied(at.node.props if at.node else {}) if change else None
-            if content is not None:
-                tx.small.put(version.blob_id, content, now)
-            return write_version(tx, self._settling, ids, caller, at, path[-1], version, now, self._limits, props)
-
-        placed = self._uploads.db.write(work, caller.tenant.id).result()
-        self._holds_place = False
-        return placed
+        caller, path, now = self.info.caller, self.info.path, self._settling.clock()
+        self._settling.assert_alive(tx, now)
+        at = self._placing.find(tx, caller, path)
+        self._placing.check(self._conditions, at)
+        check_conditions(tx, caller, now, self._conditions, at)
+        check_locks(tx, caller, now, self._conditions, [Target(at, membership=at.node is None)])
+        self._settle(tx, version, now)
+        ids, change = self._uploads.ids, self.info.declared.properties
+        at = self._placing.prepare(tx, self._settling, ids, caller, at, path, now)
+        props = change.applied(at.node.props if at.node else {}) if change else None
+        if content is not None:
+            tx.small.put(version.blob_id, content, now)
+        return write_version(tx, self._settling, ids, caller, at, path[-1], version, now, self._limits, props)
 
 
 def write_version(

@@ -35,6 +35,9 @@ class FakeBody:
         self._block = block
         self._cut = cut
 
+    def take(self) -> bytes | None:
+        return None
+
     async def blocks(self) -> AsyncIterator[bytes]:
         content = self._content if self._cut is None else self._content[: self._cut]
         for start in range(0, len(content), self._block):

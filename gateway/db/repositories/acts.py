@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.db.repositories.system import Systems, count
-from gateway.db.rows import storable, to_json
-from gateway.db.session import Row, Session
+from gateway.db.rows import storable
+from gateway.db.session import Row, Session, to_json
 from gateway.domain.acts import GENESIS, Act, chained
 from gateway.domain.contract.documents import Document
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.db.rows import to_json
-from gateway.db.session import Row, Session
+from gateway.db.session import Row, Session, to_json
 from gateway.domain.events import Event
 from gateway.service.stored import Cursor
 

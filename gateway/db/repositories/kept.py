@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from gateway.db.rows import mapping_to_text, text_to_mapping, to_json
-from gateway.db.session import Row, Session
+from gateway.db.rows import mapping_to_text, text_to_mapping
+from gateway.db.session import Row, Session, to_json
 from gateway.domain.events import version_from_json, version_to_json
 from gateway.domain.history import KeptVersion
 
