@@ -90,6 +90,11 @@ def kind_of(head: bytes) -> str:
     return ""
 
 
+def may_be_archive(content: bytes) -> bool:
+    """Whether ``examine`` would take this whole content for an archive, or for something with a zip behind it."""
+    return bool(kind_of(content[:_TAR_BLOCK])) or b"PK\x05\x06" in content
+
+
 def examine(file: BinaryIO, limits: ArchiveLimits) -> Archive:
     """Looks into a seekable file. Reads and unpacks at most what the limits allow; never raises for its content."""
     found = Archive(packed=file.seek(0, io.SEEK_END))

@@ -21,9 +21,9 @@ from gateway.domain.tenant import Caller, Role, Tenant, TenantState, User
 from gateway.domain.units import parse_duration, parse_size
 from gateway.domain.upload import Declared, Outcome, StagedContent, UploadInfo, Verdict
 from gateway.hooks import Change, PluginContext, PolicyKind, hookimpl
-from plugins._archives import ArchiveLimits
+from plugins._archives import ArchiveLimits, may_be_archive
 from plugins._facts import Provider, archive_facts, early_facts, image_facts, late_facts
-from plugins._images import ImageLimits, Images
+from plugins._images import IMAGE_TYPES, ImageLimits, Images
 from plugins._magic import HEAD, sniff
 from plugins._rules import EARLY, MAPS, ContentPolicy, Rule, RuleFailed, parse_policy
 
@@ -62,11 +62,23 @@ class ContentPolicyPlugin:
     def __init__(self, context: PluginContext, images: ImageLimits, archives: ArchiveLimits) -> None:
         self._context = context
         self._images = Images(images)
+        self._alone = False
         self._archives = archives
 
     def close(self) -> None:
         """Ends the image workers."""
         self._images.close()
+
+    def inspects_at_once(self, content: bytes) -> bool:
+        """Images and archives are taken apart, and facts of other plugins may take their time; all else is looked at in
+        microseconds."""
+        return self._is_alone() and sniff(content[:HEAD]) not in IMAGE_TYPES and not may_be_archive(content)
+
+    def _is_alone(self) -> bool:
+        """Whether no other plugin has facts: that does not change once all are loaded."""
+        if not self._alone and (others := self._others()) is not None:
+            self._alone = others.keys() <= self.register_inspection_facts().keys()
+        return self._alone
 
     # -- before the body ----------------------------------------------------------------------------------------------
 

@@ -29,7 +29,10 @@ async def put(request: DavRequest) -> Reply:
     conditions = request.conditions()
     uploads, caller, path = request.services.uploads, request.caller, request.path
     placed = await receive(
-        lambda: uploads.open(caller, path, declared, conditions), request.exchange.body, request.settings.uploads
+        lambda: uploads.open(caller, path, declared, conditions),
+        request.exchange.body,
+        request.settings.uploads,
+        uploads.takes_at_once,
     )
     assert placed.node.version is not None
     headers = {

@@ -205,7 +205,7 @@ class BatchWriter:
         try:
             return _Outcome(item, item.work(tx))
         except BaseException as error:
-            if self._source.fault(error) is not Fault.OWN:
+            if self._source.fault(error) is not Fault.OWN or not session.alive():
                 raise
             return _Outcome(item, error=error)
 

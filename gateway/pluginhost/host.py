@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONTENT_HOOKS = frozenset({"open_inspector", "check_content"})
 VETO_HOOKS = frozenset({"check_request", "quota_limit", "check_upload", "check_change", "check_download"})
+UPLOAD_HOOKS = CONTENT_HOOKS | {"quota_limit", "check_upload", "check_change", "describe_content"}
 Facts = Callable[[UploadInfo, BinaryIO], Mapping[str, Any]]
 
 
@@ -54,6 +55,7 @@ class PluginHost:
         for plugin in self.plugins:
             for hook in plugin.hooks:
                 self._by_hook[hook] = (*self._by_hook.get(hook, ()), plugin)
+        self._of_uploads = [plugin for plugin in self.plugins if plugin.hooks & UPLOAD_HOOKS]
 
     def implements(self, hook: str) -> bool:
         """Whether any plugin has this hook."""
@@ -63,6 +65,11 @@ class PluginHost:
         """Whether all plugins with this hook say (``answers_at_once = True``) that they wait for nothing but, now and
         then, one short read of the database: then an event loop may ask them itself."""
         return all(getattr(plugin.impl, "answers_at_once", False) for plugin in self._by_hook.get(hook, ()))
+
+    def inspects_at_once(self, content: bytes) -> bool:
+        """Whether all plugins with a say in an upload answer at once for a small one of these bytes: because they
+        always do (``answers_at_once = True``), or because their ``inspects_at_once(content)`` says so."""
+        return all(_inspects_at_once(plugin, content) for plugin in self._of_uploads)
 
     def close(self) -> None:
         """Closes the plugins that have a ``close``, last one first."""
@@ -232,6 +239,13 @@ class PluginHost:
             raise
         except Exception as error:
             raise PluginError(plugin.name, f"{hook} failed: {type(error).__name__}: {error}") from error
+
+
+def _inspects_at_once(plugin: Plugin, content: bytes) -> bool:
+    if plugin.has_deadline:
+        return False
+    ask = getattr(plugin.impl, "inspects_at_once", None)
+    return bool(ask(content)) if ask else getattr(plugin.impl, "answers_at_once", False)
 
 
 def _subscriber(plugin: Plugin) -> Subscriber:

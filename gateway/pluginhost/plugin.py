@@ -63,6 +63,11 @@ class Plugin:
         if self.context.timeout and not getattr(self.impl, "keeps_deadlines", False):
             self._workers = Workers(self.name)
 
+    @property
+    def has_deadline(self) -> bool:
+        """Whether its hooks are called in a thread of their own, which is waited for."""
+        return self._workers is not None
+
     def call(self, hook: str, **arguments: Any) -> Any:
         """Calls one hook of this plugin. Refusals (domain errors) pass; whatever else is wrong raises PluginFault."""
         return self.guarded(hook, lambda: self.callers[hook](**arguments))

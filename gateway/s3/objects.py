@@ -66,6 +66,7 @@ async def put_object(request: S3Request) -> Reply:
             lambda: uploads.open(caller, key.path, declared, conditions, BY_KEY, [tap] if tap else ()),
             request.payload.body,
             request.settings.uploads,
+            uploads.takes_at_once,
         )
     except DigestMismatch as error:
         raise digest_fault(error, request) from error

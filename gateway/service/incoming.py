@@ -90,6 +90,11 @@ class Receiving:
             self._has_rows = True
         return True
 
+    @property
+    def owes_room(self) -> bool:
+        """Whether the end of the next upload will try to return what could not be returned."""
+        return bool(self._unreturned)
+
     def give_back(self, tenant_id: int, upload_id: int) -> None:
         """Ends a reservation that the database may hold. While it cannot be reached, the next upload that ends tries
         again: what nobody returned would eat the tenant's quota as long as this process lives."""

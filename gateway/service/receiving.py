@@ -15,36 +15,65 @@ T = TypeVar("T")
 _FEED = 1024 * 1024  # one hop to a thread for each MiB, not for each packet
 
 
-async def receive(open_upload: Callable[[], Incoming[T]], body: Body, executor: Executor) -> T:
+def _never(content: bytes) -> bool:  # noqa: ARG001
+    return False
+
+
+async def receive(
+    open_upload: Callable[[], Incoming[T]],
+    body: Body,
+    executor: Executor,
+    at_once: Callable[[bytes], bool] = _never,
+) -> T:
     """Admits an upload, feeds it the body and commits it; raises what ``open_upload``, ``feed`` and ``finish`` do,
-    and IncompleteBody when the line is cut.
+    and IncompleteBody when the line is cut. ``at_once`` tells whether a small body can be admitted and inspected
+    without waiting for anything: then the loop does that itself.
     """
     if body.length is not None and body.length <= SMALL_BYTES and (content := body.take()) is not None:
-        return await _receive_whole(open_upload, content, executor)
+        if at_once(content):
+            return await _committed(open_upload().finish_with(content))
+        return await _committed(_in_thread(lambda: open_upload().finish_with(content), executor))
     return await _receive_blocks(open_upload, body, executor)
 
 
-async def _receive_whole(open_upload: Callable[[], Incoming[T]], content: bytes, executor: Executor) -> T:
-    """One turn of a thread, and the commit is waited for without one. A cancelled request changes nothing: the upload
-    ends by itself."""
-    committed: Future[T] = Future()
+def _in_thread(work: Callable[[], Future[T]], executor: Executor) -> Future[T]:
+    """What a thread begins, as one future: the loop is woken once."""
+    done: Future[T] = Future()
 
-    def work() -> None:
+    def run() -> None:
         try:
-            open_upload().finish_with(content).add_done_callback(lambda done: _pass_on(done, committed))
+            work().add_done_callback(lambda ended: _pass_on(ended, done))
         except BaseException as error:
-            committed.set_exception(error)
+            done.set_exception(error)
 
-    executor.submit(work)
-    return await asyncio.shield(asyncio.wrap_future(committed))
+    executor.submit(run)
+    return done
 
 
-def _pass_on(done: Future[T], to: Future[T]) -> None:
-    error = done.exception()
+def _pass_on(ended: Future[T], to: Future[T]) -> None:
+    error = ended.exception()
     if error is not None:
         to.set_exception(error)
     else:
-        to.set_result(done.result())
+        to.set_result(ended.result())
+
+
+async def _committed(commit: Future[T]) -> T:
+    """Waits for the writer. Who is cancelled meanwhile waits no longer; the commit goes on."""
+    loop = asyncio.get_running_loop()
+    waiting = loop.create_future()
+
+    def wake() -> None:
+        if not waiting.done():
+            waiting.set_result(None)
+
+    def told(_: Future[T]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(wake)
+
+    commit.add_done_callback(told)
+    await waiting
+    return commit.result()
 
 
 async def _receive_blocks(open_upload: Callable[[], Incoming[T]], body: Body, executor: Executor) -> T:

@@ -31,7 +31,7 @@ from gateway.domain.tenant import Caller, Limits
 from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, UploadInfo, Verdict, reason_of
 from gateway.hooks import Change
 from gateway.service.guards import Target, check_conditions, check_locks, require_writer
-from gateway.service.history import History, place_of
+from gateway.service.history import History, Place, place_of
 from gateway.service.incoming import RESERVE_STEP, Incoming, Keeps, Receiving, Tap, UploadSettings
 from gateway.service.placing import BY_NAME, Placing
 from gateway.service.results import Found, Placed
@@ -92,6 +92,12 @@ class Uploads(Receiving):
         self.host.check("check_change", change=Change(caller, verb, path, at.node))
         self.host.check("check_upload", upload=info)
         return info
+
+    def takes_at_once(self, content: bytes) -> bool:
+        """Whether an upload of this small content waits for nothing but its commit: an event loop may do the rest."""
+        return (
+            self.db.is_local and self.takes_small and not self.owes_room and self.host.inspects_at_once(content)
+        )
 
     def put(
         self, caller: Caller, path: Path, declared: Declared, conditions: Conditions, content: bytes = b""
@@ -237,37 +243,18 @@ def write_version(
     A held version keeps the readable one before it until the verdict; a bucket with versioning keeps what is replaced;
     every other blob is released.
     """
-    old, place = at.node, place_of(at, name)
+    place, old, dropped = place_of(at, name), at.node, list[str]()
     history = History(tx, settling, ids, caller, now)
     version = stamped(version, place.versioning)
-    if old is not None and tx.takedowns.is_marked(old.id):
-        raise TakenDown(clause="TKD-02")  # it was taken down while the body came in
     if old is None:
         assert at.parent is not None
         history.keep(place, None)
-        node_id = ids.new(now)
-        node = Node(
-            node_id, caller.tenant.id, at.parent.id, Kind.FILE, name, now, now, props=props or {}, version=version
-        )
+        node_id, above = ids.new(now), at.parent.id
+        node = Node(node_id, caller.tenant.id, above, Kind.FILE, name, now, now, props=props or {}, version=version)
         tx.nodes.insert(node)
-        replaced: Version | None = None
-        dropped: list[str] = []
     else:
-        replaced, dropped, keep = old.version, [], None
-        if version.state is VersionState.HELD and replaced:
-            keep = old.previous_id if replaced.state is VersionState.HELD else replaced.id
-        elif old.previous_id and (kept := tx.nodes.clear_previous(old.id)):
-            dropped.append(kept)
-        if replaced and keep != replaced.id:
-            history.keep(place, old)
-        tx.nodes.set_version(old.id, version, now, keep)
-        if replaced and keep != replaced.id:
-            dropped.append(replaced.blob_id)
-        if props is not None:
-            tx.nodes.set_props(old.id, props, now, None)
-        node = replace(
-            old, version=version, modified_at=now, previous_id=keep, props=old.props if props is None else props
-        )
+        node, dropped = _overwrite(tx, history, place, old, version, now, props)
+    replaced = old.version if old else None
     event = settling.record(
         tx,
         caller,
@@ -285,6 +272,42 @@ def write_version(
     settling.release(tx, event, dropped)
     history.settle(limits)
     return Placed(node, created=old is None)
+
+
+def _overwrite(
+    tx: Tx,
+    history: History,
+    place: Place,
+    old: Node,
+    version: Version,
+    now: int,
+    props: Mapping[str, str] | None,
+) -> tuple[Node, list[str]]:
+    """Puts a version in the place of the one before; returns the node, and the blobs that the file names no more.
+    Raises TakenDown."""
+    if tx.takedowns.is_marked(old.id):
+        raise TakenDown(clause="TKD-02")  # it was taken down while the body came in
+    replaced, dropped = old.version, list[str]()
+    keep = _kept_readable(old) if version.state is VersionState.HELD else None
+    if keep is None and old.previous_id and (forgotten := tx.nodes.clear_previous(old.id)):
+        dropped.append(forgotten)
+    is_replaced = replaced is not None and replaced.id != keep
+    if is_replaced:
+        history.keep(place, old)
+    tx.nodes.set_version(old.id, version, now, keep)
+    if replaced is not None and is_replaced:
+        dropped.append(replaced.blob_id)
+    if props is not None:
+        tx.nodes.set_props(old.id, props, now, None)
+    kept_props = old.props if props is None else props
+    return replace(old, version=version, modified_at=now, previous_id=keep, props=kept_props), dropped
+
+
+def _kept_readable(old: Node) -> int | None:
+    """The version of a file that stays readable while a held one waits: the present one, or the one kept already."""
+    if old.version is None:
+        return None
+    return old.previous_id if old.version.state is VersionState.HELD else old.version.id
 
 
 def refusal(verdict: Verdict) -> KuradoError:

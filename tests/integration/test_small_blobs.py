@@ -105,6 +105,28 @@ def test_where_bytes_do_not_lie_in_plain_files_they_are_no_rows_either(tmp_path:
     assert SMALL not in b"".join(file.read_bytes() for file in files_below(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("content", "at_once"),
+    [
+        (b"text", True),
+        (bytes(range(256)), True),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), False),
+        (b"PK\x03\x04" + bytes(100), False),
+        (b"#!/bin/sh\n" + bytes(100) + b"PK\x05\x06" + bytes(18), False),
+    ],
+    ids=["text", "octets", "image", "zip", "zip behind a script"],
+)
+def test_the_loop_inspects_what_no_plugin_takes_apart(tmp_path: Path, content: bytes, at_once: bool) -> None:
+    with open_space(tmp_path, plugins=["contract_state", "quota", "content_policy", "metering"]) as space:
+        assert space.services.uploads.takes_at_once(content) is at_once
+
+
+@pytest.mark.parametrize("slow", ["virus_scan", {"name": "quota", "timeout": 5}], ids=["scan", "deadline"])
+def test_what_may_wait_is_never_asked_by_the_loop(tmp_path: Path, slow: Any) -> None:
+    with open_space(tmp_path, plugins=["content_policy", slow]) as space:
+        assert not space.services.uploads.takes_at_once(b"text")
+
+
 def test_a_refused_content_leaves_no_row(tmp_path: Path) -> None:
     with open_space(tmp_path, plugins=["quota"], quota_bytes=15) as space:
         space.put("a", SMALL)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
 
+from gateway.domain.errors import Locked, QuotaExceeded
 from gateway.service.receiving import receive
 from gateway.service.uploads import Upload
 
@@ -78,3 +79,85 @@ def test_a_cancelled_upload_is_aborted_after_its_thread_and_only_then(slow: str)
     asyncio.run(main())
     assert upload.calls[-1] == "abort"
     assert upload.overlaps == []
+
+
+class Whole:
+    """A small body, all of which has come."""
+
+    def __init__(self, content: bytes) -> None:
+        self.length = len(content)
+        self._content = content
+
+    def take(self) -> bytes:
+        return self._content
+
+
+class SmallUpload:
+    """Notes the thread that takes the body in; ``committed`` is the writer's."""
+
+    def __init__(self) -> None:
+        self.thread: threading.Thread | None = None
+        self.content = b""
+        self.committed: Future[str] = Future()
+        self.begun = threading.Event()
+
+    def finish_with(self, content: bytes) -> Future[str]:
+        self.thread, self.content = threading.current_thread(), content
+        self.begun.set()
+        return self.committed
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_small_body_is_taken_in_by_a_thread_unless_nothing_waits(at_once: bool) -> None:
+    upload = SmallUpload()
+
+    async def main() -> str:
+        with ThreadPoolExecutor(1) as threads:
+            whole: Any = Whole(b"all of it")
+            receiving = receive(lambda: cast(Any, upload), whole, threads, lambda _: at_once)
+            task: asyncio.Task[str] = asyncio.create_task(receiving)
+            await asyncio.get_running_loop().run_in_executor(None, upload.begun.wait, 20)
+            assert not task.done()  # the answer waits for the commit
+            upload.committed.set_result("placed")
+            return await task
+
+    assert asyncio.run(main()) == "placed"
+    assert upload.content == b"all of it"
+    assert (upload.thread is threading.main_thread()) is at_once
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_refuses_a_small_body_is_raised_before_its_commit_or_by_it(at_once: bool) -> None:
+    refused = SmallUpload()
+    refused.committed.set_exception(QuotaExceeded(used=1, allowed=1))
+
+    def closed() -> Any:
+        raise Locked(paths=[("a",)])
+
+    async def main() -> None:
+        whole: Any = Whole(b"x")
+        with ThreadPoolExecutor(1) as threads:
+            with pytest.raises(Locked):
+                await receive(closed, whole, threads, lambda _: at_once)
+            with pytest.raises(QuotaExceeded):
+                await receive(lambda: cast(Any, refused), whole, threads, lambda _: at_once)
+
+    asyncio.run(main())
+
+
+def test_a_commit_goes_on_when_its_request_is_cancelled() -> None:
+    upload = SmallUpload()
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            whole: Any = Whole(b"x")
+            task = asyncio.create_task(receive(lambda: cast(Any, upload), whole, threads, lambda _: True))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert not upload.committed.cancelled()
+            upload.committed.set_result("placed")
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
