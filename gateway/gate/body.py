@@ -21,6 +21,9 @@ class NoBody:
     is_expected = False
     rest: int | None = 0
 
+    def take(self) -> bytes | None:
+        return b""
+
     async def blocks(self) -> AsyncIterator[bytes]:
         return
         yield b""
@@ -90,8 +93,6 @@ class RequestBody:
 
     def take(self) -> bytes | None:
         stream = self._stream
-        if self.length == 0:
-            return b""
         if self.received or not stream.is_eof() or stream.total_bytes != self.length or stream.exception() is not None:
             return None
         self._expects = False

@@ -140,8 +140,8 @@ class Upload(Incoming[Placed]):
         state, reason = self._judge(staged)
         facts = self._uploads.host.describe(self.info, staged)
         version = self._version(staged, state, reason, facts)
-        if is_small(version.blob_id):
-            return self._commit(version, staged.content)  # nothing to publish, nothing to take back
+        if is_small(version.blob_id) or not version.blob_id:
+            return self._commit(version, staged.content or None)  # nothing to publish, nothing to take back
         return self._publish_and_commit(version.blob_id, lambda: self._commit(version))
 
     def _staged(self) -> StagedContent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,16 @@ def test_the_loop_inspects_what_no_plugin_takes_apart(tmp_path: Path, content: b
 def test_what_may_wait_is_never_asked_by_the_loop(tmp_path: Path, slow: Any) -> None:
     with open_space(tmp_path, plugins=["content_policy", slow]) as space:
         assert not space.services.uploads.takes_at_once(b"text")
+
+
+@pytest.mark.parametrize("content", [SMALL, b""], ids=["small", "empty"])
+def test_who_brings_a_whole_body_does_not_wait_for_its_commit(
+    space: Space, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never: Future[Any] = Future()
+    monkeypatch.setattr(space.services.db, "write", lambda *_: never)
+    upload = space.services.uploads.open(space.caller, ("a",), Declared(len(content)), NO_CONDITIONS)
+    assert upload.finish_with(content) is never
 
 
 def test_a_refused_content_leaves_no_row(tmp_path: Path) -> None:
