@@ -149,15 +149,16 @@ async def get_object(request: S3Request) -> Reply:
     node, headers = seen.node, headers_of(seen.node)
     if seen.version_id:
         headers["x-amz-version-id"] = seen.version_id
+    # preconditions count only where the content would be given (RFC 9110 section 13.2.1)
+    content = await _content(request, node) if node.version else None
     try:
         check_read(request.exchange.headers, node)
     except NotModified:
         return Reply(304, {name: headers[name] for name in ("ETag", "Last-Modified")})
     if request.query:
         headers.update(_overrides(request.query))
-    if node.version is None:
+    if node.version is None or content is None:
         return Reply(200, headers)
-    content = await _content(request, node)
     if "partNumber" in request.query:
         return part_reply(request, headers, node.version, content)
     return _ranged(request, headers, node.version, content)

@@ -49,8 +49,8 @@ BOUNDS = {
     "S3 GET 4 KiB": Cost(3, steps=300),
     "S3 GET 4 KiB again": Cost(1, steps=50),
     "S3 PUT 4 KiB": Cost(11, commits=1, steps=1_200),
-    "S3 list of 1 000": Cost(3, steps=25_000),
-    "S3 delete of 1 000": Cost(60, commits=5, steps=400_000),
+    "S3 list of 1 000": Cost(3, steps=20_000),
+    "S3 delete of 1 000": Cost(60, commits=5, steps=355_000),
 }
 
 Request = Callable[[], object]

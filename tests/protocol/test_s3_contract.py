@@ -61,6 +61,7 @@ def test_data_that_is_taken_down_is_listed_and_not_given_out_changed_or_deleted(
     one = {"Bucket": BUCKET, "Key": "a.txt"}
     message = until((403, "AccessDenied"), s3.client.get_object, **one)
     assert "complaint" not in message and "9-4" not in message
+    assert answer(s3.client.get_object, IfNoneMatch="*", **one)[:2] == (403, "AccessDenied"), "no 304 tells of it"
     assert answer(s3.client.put_object, Body=b"new", **one)[:2] == (403, "AccessDenied")
     assert answer(s3.client.delete_object, **one)[:2] == (403, "AccessDenied")
     assert answer(s3.client.copy_object, Bucket=BUCKET, Key="b.txt", CopySource=f"{BUCKET}/a.txt")[0] == 403
