@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import ConfigError, load
-from gateway.masterkey import MasterKey, WrongKey, load_master_key, parse_key
+from gateway.masterkey import MasterKey, WrongKey, load_key_ring, load_master_key, parse_key
 
 KEY = bytes(range(32))
 
@@ -101,3 +101,21 @@ def test_gateway_yaml_names_one_source(tmp_path: Path) -> None:
     file.write_text("version: 1\nplugins: []\nmaster_key: {fil: x}\n")
     with pytest.raises(ConfigError, match="master_key"):
         load(file, {})
+
+
+def test_a_ring_wraps_by_the_current_key_and_opens_what_the_previous_one_wrapped(tmp_path: Path) -> None:
+    (tmp_path / "new").write_bytes(b"n" * 32)
+    (tmp_path / "old").write_bytes(KEY)
+    ring = load_key_ring({"file": "new"}, {"file": "old"}, tmp_path)
+    new, wrapped = load_key_ring({"file": "new"}, None, tmp_path), MasterKey(KEY).wrap(b"secret", "test")
+    assert ring.unwrap(wrapped, "test") == b"secret"
+    with pytest.raises(WrongKey):
+        new.unwrap(wrapped, "test")
+    anew = ring.rewrap(wrapped, "test")
+    assert anew is not None
+    assert new.unwrap(anew, "test") == new.unwrap(ring.wrap(b"secret", "test"), "test") == b"secret"
+    assert ring.rewrap(anew, "test") is None
+    with pytest.raises(WrongKey):
+        ring.rewrap(wrapped, "another purpose")
+    with pytest.raises(ValueError, match=r"previous_master_key\.file"):
+        load_key_ring({"file": "new"}, {"file": "missing"}, tmp_path)
