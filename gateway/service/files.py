@@ -64,6 +64,7 @@ class Files:
         self._damages = damages
         self._refused = RefusedData()
         self._lookups: Lookups[Found] = Lookups(db.mark)
+        self._locks: Lookups[int] = Lookups(db.mark)
         self.recent = Recent()
 
     # -- look ---------------------------------------------------------------------------------------------------------
@@ -99,6 +100,10 @@ class Files:
         if at.node is None:
             return {}
         node, now = at.node, self._settling.clock()
+        tenant_id = node.tenant_id
+        # most spaces have none, and then none comes to be without a commit
+        if not self._locks.find(tenant_id, (), lambda: self._db.read(lambda tx: tx.locks.count(tenant_id, now))):
+            return {}
 
         def work(tx: Tx) -> tuple[list[Lock], list[Lock]]:
             along = tx.locks.on_nodes([one.id for one in at.chain], now)
