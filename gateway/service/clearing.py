@@ -21,7 +21,7 @@ from gateway.domain.upload import NO_CONDITIONS
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service.guards import Target, check_locks, require_writer
-from gateway.service.placing import find_key
+from gateway.service.placing import find_bucket, find_key
 from gateway.service.refused import RefusedData
 from gateway.service.results import Found
 from gateway.service.settling import Settling
@@ -90,12 +90,13 @@ class Clearing:
     def _clear(self, tx: Tx, caller: Caller, paths: Sequence[Path]) -> bool:
         """One transaction; False, and nothing done, where these files are not all alike."""
         now = self._settling.clock()
+        buckets = [find_bucket(tx, caller, name) for name in {path[0] for path in paths}]
+        if any(versioning_of(bucket) is not Versioning.OFF for bucket in buckets):
+            return False  # there even what is not there gets a delete marker
         groups = list(_groups(tx, caller, paths))
         targets = [Target(group.at(node), membership=True) for group in groups for node in group.files.values()]
         if not targets:
             return True
-        if versioning_of(groups[0].above[1]) is not Versioning.OFF:
-            return False
         try:
             self._refused.check(tx, caller.tenant, *paths)
             check_locks(tx, caller, now, NO_CONDITIONS, targets)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.errors import Forbidden, Locked
+from gateway.domain.history import PROPERTY, Versioning
 from gateway.domain.lock import Scope
 from gateway.domain.tenant import Role
 from gateway.domain.upload import NO_CONDITIONS, Declared
@@ -82,6 +83,17 @@ def test_a_lock_a_kept_version_and_a_name_in_other_bytes_are_left_to_be_asked_on
         space.services.objects.delete(space.caller, Key(paths[0])).result()
     assert space.services.objects.clear(space.caller, paths[1:]) == {}, "what has no such name is deleted already"
     assert keys_of(space) == ["caf\u00e9", "locked"]
+
+
+def test_a_bucket_with_versions_clears_nothing_together_not_even_what_is_not_there(space: Space) -> None:
+    space.services.buckets.create(space.caller, "b")
+    put(space, "b/1")
+    enabled = {PROPERTY: f'<M:versioning xmlns:M="urn:kurado:s3">{Versioning.ENABLED}</M:versioning>'}
+    space.services.buckets.change(space.caller, "b", lambda props: {**props, **enabled})
+    paths = [segments("b/1"), segments("b/no")]
+    assert dict(space.services.objects.clear(space.caller, paths)) == dict.fromkeys(paths)
+    assert dict(space.services.objects.clear(space.caller, paths[1:])) == {paths[1]: None}
+    assert keys_of(space) == ["1"]
 
 
 def test_who_may_only_read_clears_nothing(space: Space) -> None:
