@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.domain.errors import BadRequest, Forbidden, KuradoError, Unauthenticated
 from gateway.domain.tenant import Caller, Tenant, User
@@ -17,8 +17,7 @@ CHALLENGE = 'Basic realm="kurado", charset="UTF-8"'
 _THREADS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     login: str
     password: str
 

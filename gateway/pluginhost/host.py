@@ -56,6 +56,11 @@ class PluginHost:
             for hook in plugin.hooks:
                 self._by_hook[hook] = (*self._by_hook.get(hook, ()), plugin)
         self._of_uploads = [plugin for plugin in self.plugins if plugin.hooks & UPLOAD_HOOKS]
+        self._waiting = {
+            hook
+            for hook, users in self._by_hook.items()
+            if not all(getattr(plugin.impl, "answers_at_once", False) for plugin in users)
+        }
 
     def implements(self, hook: str) -> bool:
         """Whether any plugin has this hook."""
@@ -64,7 +69,7 @@ class PluginHost:
     def answers_at_once(self, hook: str) -> bool:
         """Whether all plugins with this hook say (``answers_at_once = True``) that they wait for nothing but, now and
         then, one short read of the database: then an event loop may ask them itself."""
-        return all(getattr(plugin.impl, "answers_at_once", False) for plugin in self._by_hook.get(hook, ()))
+        return hook not in self._waiting
 
     def inspects_at_once(self, content: bytes) -> bool:
         """Whether all plugins with a say in an upload answer at once for a small one of these bytes: because they

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from gateway.domain.errors import BackendUnavailable, InspectorUnavailable, KuradoError, Unavailable
@@ -70,7 +71,7 @@ class Plugin:
 
     def call(self, hook: str, **arguments: Any) -> Any:
         """Calls one hook of this plugin. Refusals (domain errors) pass; whatever else is wrong raises PluginFault."""
-        return self.guarded(hook, lambda: self.callers[hook](**arguments))
+        return self.guarded(hook, partial(self.callers[hook], **arguments))
 
     def guarded(self, hook: str, work: Callable[[], T], on_late: Callable[[], object] | None = None) -> T:
         """Runs ``work`` of this plugin within its deadline, as :meth:`call` does."""

@@ -44,4 +44,6 @@ class Takedowns:
 
     def standing(self, tenant_id: int) -> tuple[Takedown, ...]:
         """Those of a tenant that were not lifted."""
+        if not self.all:
+            return ()
         return tuple(one for one in self.all.values() if one.tenant_id == tenant_id and one.lifted_at is None)

@@ -86,10 +86,14 @@ class Windows:
     # -- what holds ---------------------------------------------------------------------------------------------------
 
     def interruptions_of(self, tenant_id: int) -> tuple[Window, ...]:
+        if not self.interruptions:
+            return ()
         return tuple(one.window for one in self.interruptions.values() if one.concerns(tenant_id))
 
     def maintenance_of(self, tenant_id: int) -> tuple[Interval, ...]:
         """Ad-hoc windows that concern a tenant (OPS-03)."""
+        if not self.maintenance:
+            return ()
         return tuple(
             Interval(one.start, one.end)
             for one in self.maintenance.values()
