@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -196,11 +195,7 @@ def test_a_login_that_came_in_the_clear_through_a_proxy_is_refused(gateway: Runn
 
 def accesses(gateway: RunningGateway) -> list[dict[str, Any]]:
     """The access log once it has a line: it is written when the answer is sent, so a client may be faster."""
-    deadline = time.monotonic() + 20
-    while not (found := [line for line in gateway.log_lines() if line.get("logger") == "kurado.access"]):
-        assert time.monotonic() < deadline, gateway.log()
-        time.sleep(0.02)
-    return found
+    return until(lambda: [one for one in gateway.log_lines() if one.get("logger") == "kurado.access"], gateway.log)
 
 
 def test_only_declared_proxies_are_believed(shared_gateway: RunningGateway) -> None:
@@ -217,7 +212,7 @@ def test_the_access_log_names_who_and_what_but_no_file_and_no_password(gateway: 
     fields = LOGIN_LINE + put + b"\r\nhello"
     ask(gateway.address, b"PUT /dav/acme/verysecretname.txt HTTP/1.1\r\nHost: a\r\n" + fields)
     request(gateway, basic(LOGIN, "mistypedpassword") + from_address("10.9.9.8"))
-    line = next(line for line in gateway.log_lines() if line.get("remote") == "10.9.9.9")
+    line = until(lambda: [one for one in accesses(gateway) if one["remote"] == "10.9.9.9"])[0]
     assert {line[key] for key in ("tenant", "user", "verb")} == {"acme", LOGIN, "PUT"}
     assert (line["status"], line["bytes_in"]) == (201, 5)
     assert line["ms"] >= 0 and line["request_id"]
