@@ -33,19 +33,11 @@ class LoopDisk:
 
     def unmount(self) -> None:
         """Waits for processes that were killed: threads of a dead process hold its files a moment longer."""
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                _run("umount", str(self.folder))
-                return
-            except RuntimeError as error:
-                if "busy" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        _run_when_idle("umount", str(self.folder))
 
     def remount(self, option: str) -> None:
-        """``ro`` or ``rw``."""
-        _run("mount", "-o", f"remount,{option}", str(self.folder))
+        """``ro`` or ``rw``. Waits until nobody writes a file there, as health checks do for a moment."""
+        _run_when_idle("mount", "-o", f"remount,{option}", str(self.folder))
 
     def cut_power(self) -> None:
         """What was not flushed is lost; then ``mount``. Nobody may have a file open there."""
@@ -93,6 +85,18 @@ def loop_disk(place: Path, megabytes: int = 32) -> Iterator[LoopDisk]:
 def _free(folder: Path) -> int:
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def _run_when_idle(*command: str) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            _run(*command)
+            return
+        except RuntimeError as error:
+            if "busy" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _run(*command: str) -> None:

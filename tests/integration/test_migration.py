@@ -177,13 +177,13 @@ def test_a_stream_goes_on_in_the_other_storage(tmp_path: Path) -> None:
         moves = space.services.migration
         moves.begin("second")
         found = space.services.files.content(space.caller, node)
-        assert found.local is None  # the file may go before it is opened
+        assert found.find_file() is None  # the file may go before it is opened
         stream = found.open(0, len(content))
         head = stream.read(1000)
         assert moves.run("second", grace=0).finished
         with stream:
             assert head + stream.read() == content
-        local = space.services.files.content(space.caller, node).local
+        local = space.services.files.content(space.caller, node).find_file()
         assert local is not None and local.read_bytes() == content
 
 
