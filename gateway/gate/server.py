@@ -108,4 +108,5 @@ class GateServer:
         rest = [one for one in self.connections if one.transport is not None]
         for connection in rest:
             connection.abort()
+        await asyncio.sleep(0)  # in this turn of the loop they end, and give back what they hold
         return len(rest)
