@@ -43,7 +43,9 @@ class Process:
         if self.poll() is None:
             descriptor = os.pidfd_open(self.pid)
             try:
-                select.select([descriptor], [], [], timeout)
+                ending = select.poll()  # not select(2), which knows no descriptors above 1023
+                ending.register(descriptor, select.POLLIN)
+                ending.poll(None if timeout is None else timeout * 1000)
             finally:
                 os.close(descriptor)
         return self.poll()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import struct
 import threading
@@ -77,10 +77,16 @@ class FaultLine:
             line.close()
 
     def _pass(self, line: socket.socket, server: socket.socket) -> None:
+        with selectors.DefaultSelector() as waiting:
+            for end in (line, server):
+                waiting.register(end, selectors.EVENT_READ)
+            self._pass_on(line, server, waiting)
+
+    def _pass_on(self, line: socket.socket, server: socket.socket, waiting: selectors.BaseSelector) -> None:
         passed = {line: 0, server: 0}
         while True:
-            ready, _, _ = select.select([line, server], [], [], 30)
-            for source in ready:
+            for source in [key.fileobj for key, _ in waiting.select(30)]:
+                assert isinstance(source, socket.socket)
                 data = bytearray(source.recv(_BLOCK))
                 if not data:
                     return

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ class Operator:
 
     def run(self, *words: str) -> Result:
         config = self.folder / "gateway.yaml"
-        kurado = Application(config, timepiece=CLOCK)
-        return CliRunner().invoke(cli, ["--config", str(config), *words], prog_name="kurado", obj=kurado)
+        with closing(Application(config, timepiece=CLOCK)) as kurado:
+            return CliRunner().invoke(cli, ["--config", str(config), *words], prog_name="kurado", obj=kurado)
 
     def ok(self, *words: str) -> str:
         result = self.run(*words)

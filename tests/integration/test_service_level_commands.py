@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,9 @@ class Shell:
 
     def run(self, *words: str, text: str | None = None) -> Result:
         config = self.folder / "gateway.yaml"
-        kurado = Application(config, timepiece=CLOCK)
         args = ["--config", str(config), *words]
-        return CliRunner().invoke(cli, args, input=text, env={"LOGNAME": "ann"}, prog_name="kurado", obj=kurado)
+        with closing(Application(config, timepiece=CLOCK)) as kurado:
+            return CliRunner().invoke(cli, args, input=text, env={"LOGNAME": "ann"}, prog_name="kurado", obj=kurado)
 
     def ok(self, *words: str, text: str | None = None) -> str:
         result = self.run(*words, text=text)
