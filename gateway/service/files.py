@@ -358,7 +358,7 @@ class Files:
         QuotaExceeded.
         """
         self._check_transfer(caller, "copy", path, destination, whole=infinite)
-        limits = self._settling.limits(caller.tenant)
+        _, limits = self.usage(caller)
         source = self.get(caller, path)
         seen = self._db.read(lambda tx: self._trees.see(tx, source, BATCH + 1 if infinite else 1))
         check = self._download_check(caller)

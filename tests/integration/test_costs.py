@@ -43,7 +43,7 @@ BOUNDS = {
     "UNLOCK": Cost(3, commits=1, steps=300),
     "MOVE of a file": Cost(19, commits=1, steps=1_300),
     "MOVE of 1 000": Cost(21, commits=1, steps=8_000),
-    "COPY of 1 000": Cost(21, commits=1, steps=275_000),
+    "COPY of 1 000": Cost(22, commits=1, steps=275_000),
     "DELETE of a file": Cost(19, commits=1, steps=1_100),
     "DELETE of 1 000": Cost(22, commits=1, steps=270_000),
     "S3 GET 4 KiB": Cost(3, steps=300),
