@@ -30,7 +30,7 @@ _VERSION = b"\x01"
 _NONCE_BYTES = 12
 
 
-class WrongKey(Exception):
+class WrongKey(ValueError):
     """Wrapped bytes that were wrapped by another master key, for another purpose, or changed since."""
 
 

@@ -32,7 +32,8 @@ log = logging.getLogger("kurado.keys")
 
 
 class Wrapping(Protocol):
-    """What the master key does (``gateway/masterkey.py``)."""
+    """What the master key does (``gateway/masterkey.py``). ``unwrap`` and ``rewrap`` raise ValueError for what is not
+    wrapped by it."""
 
     def wrap(self, secret: bytes, purpose: str) -> bytes: ...
     def unwrap(self, wrapped: bytes, purpose: str) -> bytes: ...
@@ -131,13 +132,14 @@ class AccessKeys:
         return self._db.write(work).result()
 
     def rewrap(self, who: str) -> Rewrapped:
-        """Wraps all secrets by the master key of now, those of disabled keys too. Unavailable when there is none."""
+        """Wraps all secrets by the master key of now, those of disabled keys too. Unavailable when there are keys and
+        the master key cannot be read."""
         done = Rewrapped()
         for key in self.all():
-            purpose = _purpose(key.id)
+            master = self._open_master()
             try:
-                wrapped = self._open_master().rewrap(base64.b64decode(key.wrapped), purpose)
-            except Exception:
+                wrapped = master.rewrap(base64.b64decode(key.wrapped), _purpose(key.id))
+            except ValueError:
                 done += Rewrapped(lost=1)
                 continue
             if wrapped is None:
@@ -212,7 +214,7 @@ class AccessKeys:
         master = self._open_master()
         try:
             return master.unwrap(base64.b64decode(key.wrapped), _purpose(key.id)).decode()
-        except Exception as error:
+        except ValueError as error:
             log.error("an access key is not accepted: its secret cannot be unwrapped", extra={"reason": str(error)})
             return ""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.domain.errors import KuradoError, Locked, TakenDown
 from gateway.domain.events import NODE_DELETED
@@ -63,8 +64,7 @@ class Clearing:
         begun: list[tuple[Sequence[Path], Future[bool]]] = []
         for start in range(0, len(asked), CHUNK):
             chunk = asked[start : start + CHUNK]
-            work = self._db.write(lambda tx, some=chunk: self._clear(tx, caller, some), caller.tenant.id)  # type: ignore[misc]
-            begun.append((chunk, work))
+            begun.append((chunk, self._db.write(partial(self._clear, caller, chunk), caller.tenant.id)))
         for some, future in begun:
             try:
                 if not future.result():
@@ -87,7 +87,7 @@ class Clearing:
                 left[path] = error
         return granted
 
-    def _clear(self, tx: Tx, caller: Caller, paths: Sequence[Path]) -> bool:
+    def _clear(self, caller: Caller, paths: Sequence[Path], tx: Tx) -> bool:
         """One transaction; False, and nothing done, where these files are not all alike."""
         now = self._settling.clock()
         buckets = [find_bucket(tx, caller, name) for name in {path[0] for path in paths}]

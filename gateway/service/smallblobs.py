@@ -7,7 +7,7 @@ there (``kurado storage migrate``) keeps its id, so that a blob which is no row 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, PassThrough, check_key
@@ -58,10 +58,13 @@ class Rows:
         self._db.write(lambda tx: tx.small.remove(key)).result()
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        after = ""
-        while page := self._db.read(lambda tx: tx.small.list(prefix, after, _PAGE)):  # noqa: B023
+        page = self._page(prefix, "")
+        while page:
             yield from page
-            after = page[-1].key
+            page = self._page(prefix, page[-1].key)
+
+    def _page(self, prefix: str, after: str) -> Sequence[BlobInfo]:
+        return self._db.read(lambda tx: tx.small.list(prefix, after, _PAGE))
 
     def check(self) -> None:
         self._db.check()

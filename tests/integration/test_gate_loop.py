@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from gateway.daemon import wall_clock
 from gateway.dav.app import DavApp
 from gateway.dav.request import DavSettings
 from gateway.gate import limits
+from gateway.gate.connection import Connection, Request
 from gateway.gate.connection import Handler as Answering
-from gateway.gate.connection import Request
 from gateway.gate.doors import DavDoor
 from gateway.gate.eager import begin
 from gateway.gate.front import Front, FrontSettings
@@ -55,28 +57,41 @@ class Handler:
         return path != "/last"
 
 
-@asynccontextmanager
-async def served(handler: Answering) -> AsyncIterator[Callable[[], Awaitable[Client]]]:
-    server = GateServer(handler, ConnectionLimits())
-    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    clients: list[asyncio.StreamWriter] = []
+@dataclass
+class Connect:
+    """Opens a connection to a server of the test's own."""
 
-    async def connect() -> Client:
+    server: GateServer
+    port: int
+    clients: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def __call__(self) -> Client:
         line = socket.socket()
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", port))
+        await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", self.port))
         reader, writer = await asyncio.open_connection(sock=line, limit=2**16)
-        clients.append(writer)
+        self.clients.append(writer)
         return reader, writer
 
+    async def until_server(self, state: Callable[[Connection], bool]) -> None:
+        """Until the server's side of some connection is in a state."""
+        while not any(state(one) for one in self.server.connections):
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def served(handler: Answering) -> AsyncIterator[Connect]:
+    server = GateServer(handler, ConnectionLimits())
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    connect = Connect(server, port)
     try:
         yield connect
     finally:
         if isinstance(handler, Handler):
             handler.release.set()
-        for one in clients:
+        for one in connect.clients:
             one.close()
         listening.close()
         await server.drain(5)
@@ -96,155 +111,141 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
         runner.run(main())
 
 
-def test_what_waits_for_nothing_is_answered_without_a_task_and_what_waits_becomes_one() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            writer.write(get("/a"))
-            assert await reader.readline() == b"/a\n"
-            assert handler.tasks == [False]
-            writer.write(get("/slow", "/b"))
-            handler.release.set()
-            assert [await reader.readline() for _ in range(2)] == [b"/slow\n", b"/b\n"]
+def on_a_loop(scenario: Callable[[Handler, Connect], Awaitable[None]]) -> Callable[[], None]:
+    """A test: the scenario with a handler of its own that is served."""
 
-    run(scenario)
+    def test() -> None:
+        async def main() -> None:
+            handler = Handler()
+            async with served(handler) as connect:
+                await scenario(handler, connect)
 
+        run(main)
 
-def test_answers_keep_their_order_when_the_first_of_many_has_to_wait() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        paths = ["/slow", *(f"/{number}" for number in range(100))]
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            other_reader, other_writer = await connect()
-            writer.write(get(*paths))
-            other_writer.write(get("/other"))
-            assert await other_reader.readline() == b"/other\n"  # nobody else waits
-            while not handler.begun or "/slow" not in handler.begun:
-                await asyncio.sleep(0)
-            assert [one for one in handler.begun if one != "/other"] == ["/slow"]  # one at a time
-            handler.release.set()
-            assert [(await reader.readline()).decode().strip() for _ in paths] == paths
-
-    run(scenario)
+    test.__doc__ = scenario.__doc__
+    return test
 
 
-def test_a_client_that_does_not_read_is_not_answered_for_ever() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            asked = 200
-            writer.write(get(*["/large"] * asked))
-            before = -1
-            while len(handler.begun) != before:  # until it stands still
-                before = len(handler.begun)
-                await asyncio.sleep(0.2)
-            assert len(handler.begun) < asked // 4, "answers for a client that reads none pile up"
-            size = 0
-            while size < asked * (2**20 + 7):
-                size += len(await reader.read(2**20))
-            assert len(handler.begun) == asked
-
-    run(scenario)
+@on_a_loop
+async def test_what_waits_for_nothing_is_answered_without_a_task_and_what_waits_becomes_one(
+    handler: Handler, connect: Connect,
+) -> None:
+    reader, writer = await connect()
+    writer.write(get("/a"))
+    assert await reader.readline() == b"/a\n"
+    assert handler.tasks == [False]
+    writer.write(get("/slow", "/b"))
+    handler.release.set()
+    assert [await reader.readline() for _ in range(2)] == [b"/slow\n", b"/b\n"]
 
 
-def test_a_client_that_ends_its_side_gets_all_its_answers() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            writer.write(get("/slow", "/b", "/c"))
-            writer.write_eof()
-            while not handler.begun:
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.05)
-            handler.release.set()
-            assert await reader.read() == b"/slow\n/b\n/c\n"
-
-    run(scenario)
-
-
-def test_nothing_is_answered_behind_the_last_answer_or_behind_a_refused_head() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            writer.write(get("/a", "/last", "/b"))
-            assert await reader.read() == b"/a\n/last\n"
-            reader, writer = await connect()
-            writer.write(get("/slow"))
-            while "/slow" not in handler.begun:
-                await asyncio.sleep(0)
-            writer.write(b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n" + get("/b"))
-            await asyncio.sleep(0.05)
-            handler.release.set()
-            assert await reader.read() == b"/slow\nrefused\n"
-            assert "/b" not in handler.begun
-
-    run(scenario)
+@on_a_loop
+async def test_answers_keep_their_order_when_the_first_of_many_has_to_wait(handler: Handler, connect: Connect) -> None:
+    paths = ["/slow", *(f"/{number}" for number in range(100))]
+    reader, writer = await connect()
+    other_reader, other_writer = await connect()
+    writer.write(get(*paths))
+    other_writer.write(get("/other"))
+    assert await other_reader.readline() == b"/other\n"  # nobody else waits
+    while not handler.begun or "/slow" not in handler.begun:
+        await asyncio.sleep(0)
+    assert [one for one in handler.begun if one != "/other"] == ["/slow"]  # one at a time
+    handler.release.set()
+    assert [(await reader.readline()).decode().strip() for _ in paths] == paths
 
 
-def test_two_blanks_in_a_request_line_are_refused_also_in_later_requests() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            writer.write(get("/a"))
-            assert await reader.readline() == b"/a\n"
-            writer.write(b"GET  /b HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert await reader.read() == b"refused\n"
-
-    run(scenario)
-
-
-def test_a_fault_of_ours_cuts_the_line_and_leaves_the_others_alone() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            other_reader, other_writer = await connect()
-            writer.write(get("/a", "/broken", "/b"))
-            with suppress(ConnectionError):
-                assert b"/b" not in await reader.read()
-            other_writer.write(get("/c"))
-            assert await other_reader.readline() == b"/c\n"
-
-    run(scenario)
+@on_a_loop
+async def test_a_client_that_does_not_read_is_not_answered_for_ever(handler: Handler, connect: Connect) -> None:
+    reader, writer = await connect()
+    asked = 200
+    writer.write(get(*["/large"] * asked))
+    await connect.until_server(lambda one: one._paused or len(handler.begun) == asked)
+    assert len(handler.begun) < asked // 4, "answers for a client that reads none pile up"
+    size = 0
+    while size < asked * (2**20 + 7):
+        size += len(await reader.read(2**20))
+    assert len(handler.begun) == asked
 
 
-def test_a_client_that_goes_while_its_request_runs_is_forgotten_when_that_has_ended() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:  # drains: asserts that no connection is left
-            _, writer = await connect()
-            writer.write(get("/slow"))
-            while not handler.begun:
-                await asyncio.sleep(0)
-            writer.transport.abort()
-            await asyncio.sleep(0.05)
-            handler.release.set()
-
-    run(scenario)
+@on_a_loop
+async def test_a_client_that_ends_its_side_gets_all_its_answers(handler: Handler, connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(get("/slow", "/b", "/c"))
+    writer.write_eof()
+    while not handler.begun:
+        await asyncio.sleep(0)
+    await connect.until_server(lambda one: one._half_closed)
+    handler.release.set()
+    assert await reader.read() == b"/slow\n/b\n/c\n"
 
 
-def test_many_requests_sent_together_do_not_hold_the_loop() -> None:
-    async def scenario() -> None:
-        handler = Handler()
-        async with served(handler) as connect:
-            reader, writer = await connect()
-            turns = 0
-            asked = 4 * limits.AT_ONCE
-            writer.write(get(*[f"/{number}" for number in range(asked)]))
-            while len(handler.begun) < asked:
-                turns += 1
-                await asyncio.sleep(0)
-            assert turns >= 3
-            for _ in range(asked):
-                await reader.readline()
+@on_a_loop
+async def test_nothing_is_answered_behind_the_last_answer_or_behind_a_refused_head(
+    handler: Handler, connect: Connect,
+) -> None:
+    reader, writer = await connect()
+    writer.write(get("/a", "/last", "/b"))
+    assert await reader.read() == b"/a\n/last\n"
+    reader, writer = await connect()
+    writer.write(get("/slow"))
+    while "/slow" not in handler.begun:
+        await asyncio.sleep(0)
+    writer.write(b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n" + get("/b"))
+    await connect.until_server(lambda one: one._discarding)
+    handler.release.set()
+    assert await reader.read() == b"/slow\nrefused\n"
+    assert "/b" not in handler.begun
 
-    run(scenario)
+
+@on_a_loop
+async def test_two_blanks_in_a_request_line_are_refused_also_in_later_requests(
+    handler: Handler, connect: Connect,
+) -> None:
+    reader, writer = await connect()
+    writer.write(get("/a"))
+    assert await reader.readline() == b"/a\n"
+    writer.write(b"GET  /b HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert await reader.read() == b"refused\n"
+
+
+@on_a_loop
+async def test_a_fault_of_ours_cuts_the_line_and_leaves_the_others_alone(handler: Handler, connect: Connect) -> None:
+    reader, writer = await connect()
+    other_reader, other_writer = await connect()
+    writer.write(get("/a", "/broken", "/b"))
+    with suppress(ConnectionError):
+        assert b"/b" not in await reader.read()
+    other_writer.write(get("/c"))
+    assert await other_reader.readline() == b"/c\n"
+
+
+@on_a_loop
+async def test_a_client_that_goes_while_its_request_runs_is_forgotten_when_that_has_ended(
+    handler: Handler, connect: Connect,
+) -> None:
+    """:func:`served` asserts that no connection is left."""
+    _, writer = await connect()
+    writer.write(get("/slow"))
+    while not handler.begun:
+        await asyncio.sleep(0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()  # a reset: an orderly end would be a client that still waits for its answer
+    await connect.until_server(lambda one: one.transport is None)
+    handler.release.set()
+
+
+@on_a_loop
+async def test_many_requests_sent_together_do_not_hold_the_loop(handler: Handler, connect: Connect) -> None:
+    reader, writer = await connect()
+    turns = 0
+    asked = 4 * limits.AT_ONCE
+    writer.write(get(*[f"/{number}" for number in range(asked)]))
+    while len(handler.begun) < asked:
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 3
+    for _ in range(asked):
+        await reader.readline()
 
 
 def test_a_hook_that_may_wait_keeps_nobody_else_waiting(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class BankAccounts:
         """Removes the account of each customer whose data was erased after the end (END-07) and who owes nothing any
         more: there is nothing left to bill, and no other purpose (CUS-02). Returns whether there was any."""
         over = [one.name for one in self._contracts() if one.erased and one.has_bank_account]
-        due = [name for name in over if self._book.db.read(lambda tx, name=name: self._is_settled(tx, name))]  # type: ignore[misc]
+        due = self._book.db.read(lambda tx: [name for name in over if self._is_settled(tx, name)])
         for name in due:
             self._remove(name, SYSTEM, "CUS-02")
         return bool(due)
