@@ -29,7 +29,7 @@ from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service import guards
 from gateway.service.damages import Damages
-from gateway.service.guards import Target, check_conditions, check_locks, find, require_writer
+from gateway.service.guards import Target, as_now, check_conditions, check_locks, find, require_writer
 from gateway.service.history import History, place_of
 from gateway.service.lookups import Lookups
 from gateway.service.recent import SMALL, Recent, read_file
@@ -141,7 +141,7 @@ class Files:
 
     def usage(self, caller: Caller) -> tuple[Tenant, Limits]:
         """The caller's tenant with its figures as they are now, and the limits that count for it."""
-        tenant = self._db.read(lambda tx: tx.tenants.by_id(caller.tenant.id)) or caller.tenant
+        tenant = self._db.read(lambda tx: as_now(tx, caller)).tenant
         return tenant, self._settling.limits(tenant)
 
     def not_modified(self, node: Node, conditions: Conditions) -> bool:

@@ -7,7 +7,7 @@ membership; a depth-infinity lock protects everything below. RFC 9110 section 13
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.errors import Forbidden, InvalidName, Locked, PreconditionFailed
 from gateway.domain.lock import Lock, holds
@@ -23,6 +23,11 @@ def require_writer(caller: Caller) -> None:
     """Raises Forbidden for viewers."""
     if not caller.user.may_write:
         raise Forbidden("this login may only read")
+
+
+def as_now(tx: Tx, caller: Caller) -> Caller:
+    """The caller with its tenant as it is now: a gate's own picture of it is some tenths of a second old."""
+    return replace(caller, tenant=tx.tenants.by_id(caller.tenant.id) or caller.tenant)
 
 
 def find(tx: Tx, caller: Caller, path: Path) -> Found:

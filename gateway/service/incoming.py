@@ -32,6 +32,7 @@ from gateway.domain.upload import UploadInfo
 from gateway.hooks import Inspector
 from gateway.pluginhost import PluginHost
 from gateway.service.digesting import Digest, digesting
+from gateway.service.guards import as_now
 from gateway.service.settling import Settling
 from gateway.service.smallblobs import SmallBlobs
 from gateway.service.staging import Staging
@@ -82,7 +83,8 @@ class Receiving:
 
     @property
     def takes_small(self) -> bool:
-        """Whether small contents are committed as rows, with what names them."""
+        """Whether small contents are committed as rows, with what names them. Raises BackendUnavailable when the note
+        that there are some cannot be made."""
         if not isinstance(self.store, SmallBlobs) or not self.store.takes_small:
             return False
         if not self._has_rows:
@@ -223,6 +225,7 @@ class Incoming(Generic[T]):
         """
         try:
             self._close()
+            self._limits = self._limits_now()
             with self._telling_digest():
                 done = self._complete().result()
             self._holds_place = False
@@ -240,6 +243,10 @@ class Incoming(Generic[T]):
                 return self._complete()
         finally:
             self.abort()
+
+    def _limits_now(self) -> Limits:
+        """What may be stored now: a body may have taken hours."""
+        return self._settling.limits(self._uploads.db.read(lambda tx: as_now(tx, self.info.caller)).tenant)
 
     @contextlib.contextmanager
     def _telling_digest(self) -> Iterator[None]:

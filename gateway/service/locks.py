@@ -9,6 +9,7 @@ from gateway.domain.errors import (
     NotFound,
     ParentMissing,
     PreconditionFailed,
+    Unavailable,
 )
 from gateway.domain.lock import Lock, Scope, grant_timeout, new_token
 from gateway.domain.names import Path
@@ -17,7 +18,7 @@ from gateway.domain.tenant import Caller, Limits, Role
 from gateway.domain.upload import NO_CONDITIONS, Conditions, Declared, UploadInfo
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
-from gateway.service.guards import Target, check_conditions, check_locks, covering, find, require_writer
+from gateway.service.guards import Target, as_now, check_conditions, check_locks, covering, find, require_writer
 from gateway.service.results import Found
 from gateway.service.settling import Settling
 from gateway.service.unit_of_work import Database, Tx
@@ -51,7 +52,7 @@ class Locks:
         """
         require_writer(caller)
         at = self._db.read(lambda tx: find(tx, caller, path))
-        limits = Limits()
+        limits: Limits | None = None
         if at.node is None:
             if at.parent is None:
                 raise ParentMissing("the parent collection does not exist")
@@ -64,6 +65,8 @@ class Locks:
             check_conditions(tx, caller, now, conditions, at)
             node, created = at.node, at.node is None
             if node is None:
+                if limits is None:
+                    raise Unavailable("the file was removed at this moment", retry_after=1)
                 node = self._make_empty(tx, caller, path, at, now, limits, conditions)
                 at = find(tx, caller, path)
             self._check_free(tx, caller, at, scope, infinite, now)
@@ -85,6 +88,7 @@ class Locks:
         return self._db.write(work, caller.tenant.id).result()
 
     def _admit_new(self, caller: Caller, path: Path) -> Limits:
+        caller = self._db.read(lambda tx: as_now(tx, caller))
         self._host.check("check_change", change=Change(caller, "create", path))
         self._host.check("check_upload", upload=UploadInfo(caller, path, Declared(0)))
         return self._settling.limits(caller.tenant)

@@ -20,7 +20,7 @@ from gateway.domain.upload import NO_CONDITIONS, Conditions, PropertyChange
 from gateway.hooks import Change
 from gateway.pluginhost import PluginHost
 from gateway.service.clearing import Clearing, Refused, vanishes
-from gateway.service.guards import Target, check_conditions, check_locks, require_writer
+from gateway.service.guards import Target, as_now, check_conditions, check_locks, require_writer
 from gateway.service.history import History, Place
 from gateway.service.keptfind import Key, Seen, look
 from gateway.service.lookups import Lookups
@@ -189,7 +189,7 @@ class Objects:
         node = self.get(caller, source)
         self._host.check("check_change", change=Change(caller, "copy", source.path, node, target.path))
         self._host.check("check_download", caller=caller, node=node)
-        limits = self._settling.limits(caller.tenant)
+        limits = self._settling.limits(self._db.read(lambda tx: as_now(tx, caller)).tenant)
 
         def work(tx: Tx) -> Placed:
             now = self._settling.clock()

@@ -30,7 +30,7 @@ from gateway.domain.node import Kind, Node, Version, VersionState, webdav_etag
 from gateway.domain.tenant import Caller, Limits
 from gateway.domain.upload import Conditions, Declared, Outcome, StagedContent, UploadInfo, Verdict, reason_of
 from gateway.hooks import Change
-from gateway.service.guards import Target, check_conditions, check_locks, require_writer
+from gateway.service.guards import Target, as_now, check_conditions, check_locks, require_writer
 from gateway.service.history import History, Place, place_of
 from gateway.service.incoming import RESERVE_STEP, Incoming, Keeps, Receiving, Tap, UploadSettings
 from gateway.service.placing import BY_NAME, Placing
@@ -81,10 +81,11 @@ class Uploads(Receiving):
             placing.check(conditions, at)
             check_conditions(tx, caller, now, conditions, at)
             check_locks(tx, caller, now, conditions, [Target(at, membership=at.node is None)])
-            tenant = tx.tenants.by_id(caller.tenant.id) or caller.tenant
+            current = as_now(tx, caller)
             if held:
-                tenant = replace(tenant, reserved_bytes=max(0, tenant.reserved_bytes - held))
-            return at, replace(caller, tenant=tenant)
+                reserved = max(0, current.tenant.reserved_bytes - held)
+                current = replace(current, tenant=replace(current.tenant, reserved_bytes=reserved))
+            return at, current
 
         at, caller = self.db.read(admit)
         info = UploadInfo(caller, path, declared, at.node.size if at.node else 0)

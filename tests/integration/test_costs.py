@@ -36,7 +36,7 @@ BOUNDS = {
     "PROPFIND depth 1 of 1 000": Cost(8, steps=30_000),
     "PUT 4 KiB": Cost(11, commits=1, steps=900),
     "PUT 4 KiB over another": Cost(16, commits=1, steps=1_000),
-    "PUT 8 MiB": Cost(10, commits=1, flushes=2, steps=900),
+    "PUT 8 MiB": Cost(11, commits=1, flushes=2, steps=900),
     "MKCOL": Cost(9, commits=1, steps=700),
     "PROPPATCH": Cost(8, commits=1, steps=650),
     "LOCK": Cost(5, commits=1, steps=550),
