@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.blobstore import BACKENDS, Adopting, BlobStore
 from gateway.config import BackendConfig, Config, ConfigError
+from gateway.domain.errors import BackendUnavailable
 from gateway.hooks import HealthFact
 from gateway.service.migration import read_route
 from gateway.service.switching import MOVED, Route, Switching
@@ -94,11 +95,13 @@ def has_contents(data_dir: Path) -> bool:
 
 
 def note_contents(data_dir: Path) -> None:
-    """What ``has_contents`` tells."""
+    """What ``has_contents`` tells. Raises BackendUnavailable: without it a lost database would pass for a new one."""
     note = _contents_note(data_dir)
-    with contextlib.suppress(OSError):
+    try:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()
+    except OSError as error:
+        raise BackendUnavailable(f"{note} cannot be written") from error
 
 
 def _contents_note(data_dir: Path) -> Path:

@@ -208,6 +208,7 @@ class SqliteSource:
             "foreign_keys = ON",
             "cache_size = -8192",
             "temp_store = MEMORY",
+            "secure_delete = ON",  # contents are rows: what was erased must not stay in free pages
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection

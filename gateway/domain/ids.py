@@ -24,7 +24,8 @@ class Ids:
         return self.block(now, 1).start
 
     def block(self, now: int, count: int) -> range:
-        """So many numbers at once, one after the other, for things that come into being together."""
+        """So many numbers at once, one after the other, for things that come into being together. Blocks of two
+        processes in the same millisecond collide ``count`` times as often."""
         dice = int.from_bytes(os.urandom(4))
         wanted = (max(0, now - _EPOCH_MS) << _RANDOM_BITS) | (dice & _RANDOM_MASK)
         with self._lock:

@@ -8,6 +8,7 @@ from gateway.domain.entry import Listed
 from gateway.domain.errors import AlreadyExists, NameTwin, NotEmpty
 from gateway.domain.events import NODE_CHANGED, NODE_CREATED, node_to_json
 from gateway.domain.ids import Ids
+from gateway.domain.names import sort_key
 from gateway.domain.node import Kind, Node
 from gateway.domain.tenant import Caller
 from gateway.domain.upload import NO_CONDITIONS
@@ -53,7 +54,7 @@ class Buckets:
                 found += [node for node in nodes if node.is_collection]
                 if len(nodes) < _PAGE:
                     break
-                bound = nodes[-1].name.encode() + b"/" * nodes[-1].is_collection
+                bound = sort_key(nodes[-1].name, collection=nodes[-1].is_collection)
             return found
 
         nodes = self._db.read(work)

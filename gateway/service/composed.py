@@ -71,6 +71,11 @@ class Composed(SmallBlobs):
         if is_composed(key):
             self._db.write(lambda tx: tx.multipart.dissolve(key)).result()
 
+    def delete_all(self, keys: Sequence[str]) -> None:
+        for key in filter(is_composed, keys):
+            self.delete(key)
+        super().delete_all([key for key in keys if not is_composed(key)])
+
     def written_anew(self, key: str) -> None:
         """The store has the whole blob now: its segments are needed no longer."""
 

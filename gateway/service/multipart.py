@@ -1,16 +1,14 @@
 """Uploads by parts: parts come in any order and at any gate, wait in the store, and become one file by a transaction.
 
-Pending parts hold their place in the quota. Completing writes rows, no second copy of the bytes; they are read once, as
-one stream, by the inspectors and for the digest of the whole: what was split over parts is seen as what it is.
+Pending parts hold their place in the quota. Completing writes rows, no second copy of the bytes; they are read as
+one stream by the inspectors and for the digest of the whole: what was split over parts is seen as what it is.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path as FilePath
 from typing import BinaryIO
 
 from gateway.blobstore import BlobStore, LocalPaths
@@ -33,11 +31,12 @@ from gateway.domain.node import Version
 from gateway.domain.tenant import Caller, Limits
 from gateway.domain.upload import NO_CONDITIONS, Conditions, Declared, PropertyChange, StagedContent, UploadInfo
 from gateway.service.composed import joined
-from gateway.service.guards import require_writer
+from gateway.service.guards import as_now, require_writer
 from gateway.service.incoming import Incoming, Keeps, Tap
 from gateway.service.partrows import BOOT
 from gateway.service.placing import BY_KEY, find_bucket, find_key
 from gateway.service.results import Placed
+from gateway.service.staging import Staging
 from gateway.service.stored import Released
 from gateway.service.unit_of_work import Tx
 from gateway.service.uploads import Upload, Uploads
@@ -123,8 +122,7 @@ class Multipart:
         def look(tx: Tx) -> tuple[MultipartUpload, Caller, int]:
             upload = find_upload(tx, caller, path, public_id)
             before = [part.size for part in tx.multipart.parts(upload.id, number - 1, 1) if part.number == number]
-            tenant = tx.tenants.by_id(caller.tenant.id) or caller.tenant
-            return upload, replace(caller, tenant=tenant), sum(before)
+            return upload, as_now(tx, caller), sum(before)
 
         upload, caller, before = self._db.read(look)
         limits = self._settling.limits(caller.tenant)
@@ -281,6 +279,11 @@ class PartUpload(Incoming[Part]):
         return self._uploads.db.write(work, caller.tenant.id)
 
 
+def _are_near(store: BlobStore, parts: Sequence[Part]) -> bool:
+    """Whether all are files of this machine."""
+    return isinstance(store, LocalPaths) and all(store.local_path(part.blob_id) for part in parts if part.size)
+
+
 class Composition(Upload):
     """A file that is made of parts. Plugins open them where they lie; only what lies on another machine goes to the
     staging folder for them."""
@@ -296,13 +299,13 @@ class Composition(Upload):
         parts: Sequence[Part],
     ) -> None:
         is_opened = any(uploads.host.implements(hook) for hook in ("check_content", "describe_content"))
-        self._is_near = isinstance(uploads.store, LocalPaths)
+        self._is_near = _are_near(uploads.store, parts)
         keeps = Keeps.FOR_PLUGINS if is_opened and not self._is_near else Keeps.NOTHING
         super().__init__(uploads, info, conditions, limits, BY_KEY, taps, keeps)
         self._upload = upload
         self._parts = [part for part in parts if part.size]
         self._all = parts
-        self._copy: FilePath | None = None
+        self._copy: Staging | None = None
 
     def read(self, store: BlobStore) -> None:
         """Feeds the parts, one after another."""
@@ -321,15 +324,17 @@ class Composition(Upload):
     def _copied(self) -> str:
         """A file of the bytes, for a plugin whose program needs one."""
         if self._copy is None:
-            self._copy = self._uploads.settings.staging / f"{self._settling.boot_id}-{self.id:x}"
-            with self._opened() as source, self._copy.open("xb") as target:
-                shutil.copyfileobj(source, target, _BLOCK)
-        return str(self._copy)
+            self._copy = Staging(self._uploads.settings.staging, f"{self._settling.boot_id}-{self.id:x}", flush=False)
+            with self._opened() as source:
+                while block := source.read(_BLOCK):
+                    self._copy.write(block)
+            self._copy.end()
+        return self._copy.path()
 
     def abort(self) -> None:
         super().abort()
         if self._copy is not None:
-            self._copy.unlink(missing_ok=True)
+            self._copy.discard()
 
     def _segments(self) -> list[Segment]:
         return [Segment(part.blob_id, part.size, part.sha256) for part in self._parts]

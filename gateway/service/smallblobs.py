@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import BinaryIO
 
 from gateway.blobstore import BlobInfo, BlobStore, BlobWriter, PassThrough, check_key
@@ -53,9 +54,17 @@ class Rows:
             raise NotFound(f"no blob {key}")
         return found
 
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that are rows."""
+        return self._db.read(lambda tx: tx.small.known(keys)) if keys else set()
+
     def delete(self, key: str) -> None:
         check_key(key)
         self._db.write(lambda tx: tx.small.remove(key)).result()
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        if keys:
+            self._db.write(lambda tx: tx.small.remove_all(keys)).result()
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         page = self._page(prefix, "")
@@ -112,18 +121,18 @@ class SmallBlobs(PassThrough):
             self.rows.delete(key)
         self.inner.delete(key)
 
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """As ``delete``: the rows of all together."""
+        self.rows.delete_all([key for key in keys if is_small(key)])
+        for key in keys:
+            self.inner.delete(key)
+
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         yield from self.rows.list(prefix)
-        for info in self.inner.list(prefix):
-            if not is_small(info.key) or not self._is_row(info.key):
-                yield info
-
-    def _is_row(self, key: str) -> bool:
-        try:
-            self.rows.stat(key)
-        except NotFound:
-            return False
-        return True
+        stored = self.inner.list(prefix)
+        while some := list(islice(stored, _PAGE)):
+            rows = self.rows.known([info.key for info in some if is_small(info.key)])
+            yield from (info for info in some if info.key not in rows)
 
 
 class _RowWriter:

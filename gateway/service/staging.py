@@ -65,9 +65,9 @@ class Staging:
     def path(self) -> str:
         """A file of the bytes, for who needs one; to be called after ``end``."""
         if not self._has_path:
+            self._has_path = True  # also of a part, when the disk is full
             with _translated():
                 self._path.write_bytes(self._memory)
-            self._has_path = True
         return str(self._path)
 
     def publish(self, store: BlobStore, key: str) -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.blobstore import BlobStore, Unfinished
+from gateway.blobstore import Unfinished
 from gateway.domain.errors import NotFound
-from gateway.service.stored import Lease, Released
+from gateway.service.composed import Composed
+from gateway.service.stored import Lease
 from gateway.service.unit_of_work import Database, Tx
 
 READ_GRACE_MS = 60_000
@@ -53,7 +54,7 @@ class Sweeper:
     def __init__(
         self,
         db: Database,
-        store: BlobStore,
+        store: Composed,
         staging: Path,
         subscribers: Callable[[], Sequence[str]],
         clock: Callable[[], int],
@@ -168,20 +169,18 @@ class Sweeper:
         names = list(self._subscribers())
         before = self._clock() - self._read_grace_ms
 
-        deleted = 0
-        for released in self._db.read(lambda tx: tx.blobs.passed(names, before, limit)):
-            deleted += self._delete_released(released)
-        return deleted
+        def look(tx: Tx) -> tuple[list[str], list[str]]:
+            passed = [one.blob_id for one in tx.blobs.passed(names, before, limit)]
+            return passed, tx.nodes.unreferenced(passed)
 
-    def _delete_released(self, released: Released) -> int:
-        if self._db.read(lambda tx: tx.nodes.referenced(released.blob_id)):
-            self._db.write(lambda tx: _forget_if_referenced(tx, released.blob_id)).result()
+        passed, needless = self._db.read(look)
+        if not passed:
             return 0
         # a blob without a reference cannot get one again: only versions are copied, and its writer's commit is over.
-        # Bytes first, then the row: a crash between the two repeats the delete, which is no error
-        self._store.delete(released.blob_id)
-        self._db.write(lambda tx: tx.blobs.forget(released.blob_id)).result()
-        return 1
+        # Bytes first, then the rows: a crash between the two repeats the deletes, which is no error
+        self._store.delete_all(needless)
+        self._db.write(lambda tx: _forget(tx, passed, set(needless))).result()
+        return len(needless)
 
     def unreferenced(self) -> list[tuple[str, int]]:
         """(key, size) of all blobs that no version names, that are not waiting for deletion, and whose process is
@@ -229,6 +228,8 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _forget_if_referenced(tx: Tx, blob_id: str) -> None:
-    if tx.nodes.referenced(blob_id):
-        tx.blobs.forget(blob_id)
+def _forget(tx: Tx, blob_ids: Sequence[str], deleted: Collection[str]) -> None:
+    """Blobs that wait for deletion no longer: what was deleted, and what a version names again."""
+    for blob_id in blob_ids:
+        if blob_id in deleted or tx.nodes.referenced(blob_id):
+            tx.blobs.forget(blob_id)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.blobstore import BlobInfo
 from gateway.db.session import Session
 
 _PUT = """
 INSERT INTO small_blobs (blob_id, at, data) VALUES (?, ?, ?)
 ON CONFLICT (blob_id) DO UPDATE SET at = excluded.at, data = excluded.data"""
+
+_KNOWN = "SELECT blob_id FROM small_blobs WHERE blob_id {}"
 
 _STAT = "SELECT blob_id, length(data), at FROM small_blobs WHERE blob_id = ?"
 
@@ -40,8 +44,14 @@ class SmallBlobs:
         row = self._s.row(_STAT, blob_id)
         return BlobInfo(*row) if row else None
 
+    def known(self, blob_ids: Sequence[str]) -> set[str]:
+        return {row[0] for row in self._s.rows(_KNOWN.format(self._s.in_list), self._s.array(blob_ids))}
+
     def remove(self, blob_id: str) -> bool:
         return self._s.run("DELETE FROM small_blobs WHERE blob_id = ?", blob_id) > 0
+
+    def remove_all(self, blob_ids: Sequence[str]) -> None:
+        self._s.run(f"DELETE FROM small_blobs WHERE blob_id {self._s.in_list}", self._s.array(blob_ids))
 
     def list(self, prefix: str, after: str, limit: int) -> list[BlobInfo]:
         rows = self._s.rows(self._s.pick(_LIST), after, prefix, f"{prefix}~", limit)
