@@ -117,6 +117,7 @@ def open_deployment(
         host = pluginhost.load(config.plugins, lambda plugin: _plugin_context(plugin, config, db, store, clock, later))
         closing.callback(host.close)
         services = Wiring(config, db, store, host, clock, boot_id).services()
+        closing.callback(services.logins.close)
         later.target = services
         leases = LeaseKeeper(
             db, boot_id=boot_id, role=role, host=host_id(config.data_dir), pid=os.getpid(), clock=clock

@@ -54,6 +54,9 @@ class Logins:
         self._lock = threading.Lock()
         self._throttle = Throttle(tally)
 
+    def close(self) -> None:
+        self._throttle.close()
+
     def cached(self, tenant_name: str | None, login: str, password: str) -> Parts | None:
         """Tenant and user of a login that was verified seconds ago, without waiting for anything; else None.
 

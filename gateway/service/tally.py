@@ -38,6 +38,7 @@ class Tally(Protocol):
     def drop(self, key: Sequence[str]) -> None: ...
     @contextmanager
     def held(self) -> Iterator[None]: ...
+    def close(self) -> None: ...
 
 
 class OwnTally:
@@ -62,6 +63,9 @@ class OwnTally:
     def held(self) -> Iterator[None]:
         yield
 
+    def close(self) -> None:
+        """There is nothing to give back."""
+
 
 class SharedTally:
     """Shared through a file, made if it is missing or not such a table. OSError when it cannot be."""
@@ -83,6 +87,10 @@ class SharedTally:
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        self._table.close()
+        os.close(self._file)
 
     def get(self, key: Sequence[str]) -> tuple[float, int] | None:
         wanted = self._hash(key)

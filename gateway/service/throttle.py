@@ -65,6 +65,9 @@ class Throttle:
         self._users = _Buckets(self._tally, "user", USER)
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        self._tally.close()
+
     def check(self, account: tuple[str, str], remote: str, now: int) -> None:
         """Raises RateLimited with ``retry_after`` while this address has to wait."""
         address = network_of(remote)
