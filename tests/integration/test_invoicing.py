@@ -20,7 +20,7 @@ from gateway.domain.invoice_records import InvoiceRecord
 from gateway.service import billing
 from gateway.service.billing import Closed
 from gateway.service.contracts import Actor
-from gateway.service.incidents import Finding
+from gateway.service.incidents import Finding, Scope
 from gateway.testing.contracts import ANN, CUSTOMER, ISSUER, begin, grant, on, paper
 from gateway.testing.space import Clock, Space, open_space
 
@@ -428,6 +428,10 @@ def test_no_damages_are_paid_for_what_is_not_the_providers_fault(space: Space) -
         damages.pay("acme", ANN, amount=1, on=START, reason="a cut line", incident=line)
     with pytest.raises(NotFound):
         damages.pay("acme", ANN, amount=1, on=START, reason="what?", incident="INC-9")
+    space.services.accounts.add_tenant("globex", "light")
+    other = incidents.open(ANN, Finding(IncidentKind.DATA_LOSS, "a disk", scope=Scope(tenants=["globex"]))).id
+    with refused("LIA-02"):
+        damages.pay("acme", ANN, amount=1, on=START, reason="a disk of others", incident=other)
     assert damages.pay("acme", ANN, amount=1, on=START, reason="two disks", incident=own).left == 29_999
 
 

@@ -7,7 +7,7 @@ from datetime import date
 
 from gateway.domain.acts import Act
 from gateway.domain.calendar import jst_date
-from gateway.domain.contract.incidents import INCIDENT, IncidentLog
+from gateway.domain.contract.incidents import INCIDENT, log_of
 from gateway.domain.contract.liability import Liability, liability
 from gateway.domain.contract.records import Contract
 from gateway.domain.contract.sla import Cause
@@ -48,7 +48,7 @@ class Damages:
             ledger = ledger_of(tx, name, jst_date(now))
             require(on <= jst_date(now), "it lies in the future", "P-6")
             if incident:
-                _check_cause(tx, incident)
+                _check_cause(tx, incident, ledger.contract)
             left = self._liability(ledger).left
             require(
                 amount <= left,
@@ -71,13 +71,12 @@ class Damages:
         return liability(contract, ledger.on, granted, ledger.damages, self._values_of(contract))
 
 
-def _check_cause(tx: Tx, name: str) -> None:
-    log = IncidentLog()
-    for act in tx.acts.of_subject(INCIDENT + name):
-        log = log.after(act)
-    found = log.all.get(name)
+def _check_cause(tx: Tx, name: str, contract: Contract) -> None:
+    found = log_of(tx.acts.of_subject(INCIDENT + name)).all.get(name)
     if found is None:
         raise NotFound(f"there is no incident {name!r}")
+    concerns = contract.tenant_id is not None and found.concerns(contract.tenant_id)
+    require(concerns, f"{name} does not concern this customer", "LIA-02")
     require(found.is_recognised, f"{name} is not recognised", "SLA-AV-02")
     require(
         found.cause is Cause.PROVIDER,
