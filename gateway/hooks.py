@@ -86,6 +86,10 @@ class TrafficSample:
     requests: Mapping[str, int]
 
 
+EXTERNAL = "external."
+"""What the names of health facts begin with that tell of another company's service (EXT-02)."""
+
+
 @dataclass(frozen=True, slots=True)
 class HealthFact:
     """One line of ``doctor``, ``/readyz`` and ``/metrics``: ``value`` is a number for metrics, ``message`` for people.

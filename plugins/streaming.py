@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 
-from gateway.domain.calendar import jst_date
 from gateway.domain.errors import KuradoError
 from gateway.domain.events import (
     FILE_REJECTED,
@@ -33,7 +32,7 @@ from gateway.domain.events import (
 from gateway.domain.fields import Fields
 from gateway.domain.node import Node, VersionState
 from gateway.domain.tenant import Tenant
-from gateway.hooks import HealthFact, Job, PluginContext, hookimpl
+from gateway.hooks import EXTERNAL, HealthFact, Job, PluginContext, hookimpl
 from plugins._streamer import Streamer, StreamerFault, VideoNotTaken
 from plugins._streaming_book import Entry, StreamingBook
 
@@ -171,11 +170,10 @@ class Streaming:
         services = self._context.services
         if services.standings.decide(tenant).reason not in _KEPT:
             return False
-        contract = services.standings.now().of_tenant.get(tenant.id)
-        if contract is None:
-            return self._feature in self._context.policy("plans", tenant).get(tenant.plan).features
-        plan = contract.plan_on(jst_date(self._context.clock()))
-        return plan is not None and self._feature in plan.features
+        features = services.standings.features(tenant)
+        if features is None:
+            features = self._context.policy("plans", tenant).get(tenant.plan).features
+        return self._feature in features
 
     # -- registered ---------------------------------------------------------------------------------------------------
 
@@ -184,7 +182,7 @@ class Streaming:
         return [self._fact]
 
     def _fact(self) -> HealthFact:
-        name = f"external.{self._context.name}"
+        name = EXTERNAL + self._context.name
         try:
             self._streamer.check()
         except StreamerFault as fault:

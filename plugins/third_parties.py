@@ -15,10 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.fields import Fields
-from gateway.hooks import HealthFact, PluginContext, hookimpl
-
-PREFIX = "external."
-"""Of the names of health facts about somebody else's service: ``kurado incident`` names what follows it."""
+from gateway.hooks import EXTERNAL, HealthFact, PluginContext, hookimpl
 
 _SECONDS = 4.0  # a health check answers within 5 s
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -74,7 +71,7 @@ def _fact(one: ThirdParty) -> HealthFact:
             answer.read(1)
     except urllib.error.HTTPError as error:
         error.close()
-        return HealthFact(PREFIX + one.name, "error", f"it answers {error.code}", 0)
+        return HealthFact(EXTERNAL + one.name, "error", f"it answers {error.code}", 0)
     except (OSError, ValueError) as error:
-        return HealthFact(PREFIX + one.name, "error", f"it does not answer: {type(error).__name__}", 0)
-    return HealthFact(PREFIX + one.name, "ok", "it answers", 1)
+        return HealthFact(EXTERNAL + one.name, "error", f"it does not answer: {type(error).__name__}", 0)
+    return HealthFact(EXTERNAL + one.name, "ok", "it answers", 1)

@@ -103,6 +103,12 @@ class Standings:
             standing = replace(standing, interruptions=interruptions, maintenance=maintenance)
         return access_decision(standing, _SERVED, now)
 
+    def features(self, tenant: Tenant) -> frozenset[str] | None:
+        """The functions that the plan of its contract has today, without those that were discontinued (LIM-02, DSC-04);
+        None for a tenant without a contract."""
+        contract = self.now().of_tenant.get(tenant.id)
+        return self._of_contract(tenant, contract, jst_date(self._clock())).features if contract else None
+
     def _of_contract(self, tenant: Tenant, contract: Contract | None, today: date) -> Standing:
         if contract is None:
             is_open = tenant.demo or not self.required

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gateway.domain.contract.incidents import IncidentKind
 from gateway.domain.contract.windows import INTERRUPTION, ServiceWindow, Windows
 from gateway.domain.errors import KuradoError
-from gateway.hooks import HealthFact
+from gateway.hooks import EXTERNAL, HealthFact
 from gateway.service.health import CLOCK_SEEN, ERROR, Health
 from gateway.service.incidents import Finding, Incidents, Scope
 from gateway.service.unit_of_work import Database
@@ -50,12 +50,10 @@ WATCHED: dict[str, Watched] = {
 }
 """Health fact → what its error means for the service."""
 
-EXTERNAL = "external."
-"""Of the names of facts about services of others on which a part of this one runs (EXT-01, EXT-02). What fails there is
-a fault of that part, the provider's until evidence says otherwise (D-58)."""
-
 
 def _third_party(fact: str) -> Watched:
+    """What fails at a service of others on which a part of this one runs is a fault of that part, the provider's until
+    evidence says otherwise (EXT-01, EXT-02, D-58)."""
     name = fact.removeprefix(EXTERNAL)
     return Watched(f"the service of another company does not work, {name}", name)
 
