@@ -351,7 +351,9 @@ class Composition(Upload):
         return composed_blob_id(self._settling.boot_id, version_id, self.info.caller.tenant.id)
 
     def _publish_and_commit(
-        self, blob_id: str, commit: Callable[[], Future[Placed]]  # noqa: ARG002
+        self,
+        blob_id: str,
+        commit: Callable[[], Future[Placed]],  # noqa: ARG002
     ) -> Future[Placed]:
         """The bytes are in the store."""
         return commit()

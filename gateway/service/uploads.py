@@ -96,9 +96,7 @@ class Uploads(Receiving):
 
     def takes_at_once(self, content: bytes) -> bool:
         """Whether an upload of this small content waits for nothing but its commit: an event loop may do the rest."""
-        return (
-            self.db.is_local and self.takes_small and not self.owes_room and self.host.inspects_at_once(content)
-        )
+        return self.db.is_local and self.takes_small and not self.owes_room and self.host.inspects_at_once(content)
 
     def put(
         self, caller: Caller, path: Path, declared: Declared, conditions: Conditions, content: bytes = b""

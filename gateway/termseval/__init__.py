@@ -7,11 +7,17 @@ calendar) that the product uses, and writes its answer. Errors of reading are BA
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from gateway.domain.calendar import CalendarError
 from gateway.termseval import contracts, levels
 from gateway.termseval.values import Answer, Input
+
+log = logging.getLogger("kurado.terms")
+
+_NONSENSE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading a line of any shape may raise; all else is a fault of ours, and logged as one."""
 
 FUNCTIONS: Mapping[str, Callable[[Input], Answer]] = {
     function.__name__: function
@@ -65,5 +71,7 @@ def evaluate_lines(lines: Iterable[str | bytes]) -> Iterator[str]:
             fn, given = request["fn"], request["input"]
             answer = evaluate(fn, given)
         except Exception as error:  # a foreign line: any shape of nonsense
+            if not isinstance(error, _NONSENSE):
+                log.exception("a rule failed")
             answer = {"error": "REQUEST_INVALID", "reason": f"{type(error).__name__}: {error}"}
         yield json.dumps(answer)

@@ -128,7 +128,8 @@ def on_a_loop(scenario: Callable[[Handler, Connect], Awaitable[None]]) -> Callab
 
 @on_a_loop
 async def test_what_waits_for_nothing_is_answered_without_a_task_and_what_waits_becomes_one(
-    handler: Handler, connect: Connect,
+    handler: Handler,
+    connect: Connect,
 ) -> None:
     reader, writer = await connect()
     writer.write(get("/a"))
@@ -181,7 +182,8 @@ async def test_a_client_that_ends_its_side_gets_all_its_answers(handler: Handler
 
 @on_a_loop
 async def test_nothing_is_answered_behind_the_last_answer_or_behind_a_refused_head(
-    handler: Handler, connect: Connect,
+    handler: Handler,
+    connect: Connect,
 ) -> None:
     reader, writer = await connect()
     writer.write(get("/a", "/last", "/b"))
@@ -199,7 +201,8 @@ async def test_nothing_is_answered_behind_the_last_answer_or_behind_a_refused_he
 
 @on_a_loop
 async def test_two_blanks_in_a_request_line_are_refused_also_in_later_requests(
-    handler: Handler, connect: Connect,
+    handler: Handler,
+    connect: Connect,
 ) -> None:
     reader, writer = await connect()
     writer.write(get("/a"))
@@ -221,7 +224,8 @@ async def test_a_fault_of_ours_cuts_the_line_and_leaves_the_others_alone(handler
 
 @on_a_loop
 async def test_a_client_that_goes_while_its_request_runs_is_forgotten_when_that_has_ended(
-    handler: Handler, connect: Connect,
+    handler: Handler,
+    connect: Connect,
 ) -> None:
     """:func:`served` asserts that no connection is left."""
     _, writer = await connect()
