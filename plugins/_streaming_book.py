@@ -1,9 +1,14 @@
-"""What the streaming plugin knows of each video: which version the service has, under which reference."""
+"""What the streaming plugin knows of each video: which version the service has, under which reference.
+
+Two jobs and the events write here at once. A video's ``due`` says what is next: nothing (0), it was touched (1), it is
+to be handed over (2), or it is being looked at (3). A touch always sets 1, and what was decided by an older look is not
+written over that: the video is looked at again.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +18,11 @@ CREATE TABLE IF NOT EXISTS videos (
     node_id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL, version_id INTEGER NOT NULL DEFAULT 0,
     reference TEXT NOT NULL DEFAULT '', problem TEXT NOT NULL DEFAULT '', due INTEGER NOT NULL DEFAULT 1
 );
-CREATE TABLE IF NOT EXISTS leaving (reference TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS withdrawn (reference TEXT PRIMARY KEY, node_id INTEGER NOT NULL);
 """
+SETTLED, TO_HAND_OVER = 0, 2
+_COLUMNS = "node_id, tenant_id, version_id, reference, problem, due"
+_UNCHANGED = "node_id = ? AND due = ? AND reference = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class Entry:
     version_id: int = 0
     reference: str = ""
     problem: str = ""
+    due: int = SETTLED
 
 
 class StreamingBook:
@@ -33,67 +42,118 @@ class StreamingBook:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._has_tables = False
 
-    def note(self, tenant_id: int, node_ids: list[int]) -> None:
+    # -- what has changed ---------------------------------------------------------------------------------------------
+
+    def note(self, tenant_id: int, node_ids: Iterable[int]) -> None:
         """These may be videos of which something has changed: look at them soon."""
-        rows = [(node_id, tenant_id) for node_id in node_ids]
         with self._open() as db:
             db.executemany(
                 "INSERT INTO videos (node_id, tenant_id) VALUES (?, ?) ON CONFLICT (node_id) DO UPDATE SET due = 1",
-                rows,
+                [(node_id, tenant_id) for node_id in node_ids],
             )
 
-    def touch(self, node_id: int) -> None:
-        """Looks soon at a video that is known; any other is none."""
+    def touch(self, node_ids: Iterable[int]) -> None:
+        """Looks soon at those that are known; the others are no videos."""
         with self._open() as db:
-            db.execute("UPDATE videos SET due = 1 WHERE node_id = ?", (node_id,))
+            db.executemany("UPDATE videos SET due = 1 WHERE node_id = ?", [(one,) for one in node_ids])
 
     def touch_all(self, tenant_id: int) -> None:
         with self._open() as db:
             db.execute("UPDATE videos SET due = 1 WHERE tenant_id = ?", (tenant_id,))
 
-    def settle(self, before: Entry, after: Entry | None) -> None:
-        """What the service has now, None for a video that is gone. A reference of before that is none any more has
-        still to be removed there: it is noted in the same moment, so that none is forgotten."""
-        with self._open() as db:
-            if before.reference and (after is None or after.reference != before.reference):
-                db.execute("INSERT OR IGNORE INTO leaving VALUES (?)", (before.reference,))
-            if after is None:
-                db.execute("DELETE FROM videos WHERE node_id = ?", (before.node_id,))
-            else:
-                values = (after.node_id, after.tenant_id, after.version_id, after.reference, after.problem)
-                db.execute("INSERT OR REPLACE INTO videos VALUES (?, ?, ?, ?, ?, 0)", values)
+    # -- what is decided ----------------------------------------------------------------------------------------------
 
-    def leaving(self) -> list[str]:
+    def to_look_at(self, seen: int, limit: int) -> tuple[list[Entry], list[Entry]]:
+        """What was touched, and of all videos those that follow the one last seen: each is looked at once in a
+        while."""
         with self._open() as db:
-            return [row[0] for row in db.execute("SELECT reference FROM leaving ORDER BY rowid")]
+            db.execute("UPDATE videos SET due = 3 WHERE due = 1")
+            touched = _entries(db, "due = 3 ORDER BY node_id LIMIT ?", limit)
+            return touched, _entries(db, "node_id > ? ORDER BY node_id LIMIT ?", seen, limit)
+
+    def settle(self, before: Entry, after: Entry | None) -> None:
+        """What was decided of an entry as it was read, None for a video that is gone. A reference that it has no more
+        has still to be removed there: that is noted in the same moment, so that none is forgotten."""
+        if before == after:
+            return
+        unchanged = (before.node_id, before.due, before.reference)
+        with self._open() as db:
+            if after is None:
+                done = db.execute(f"DELETE FROM videos WHERE {_UNCHANGED}", unchanged)
+            else:
+                done = db.execute(
+                    f"UPDATE videos SET version_id = ?, reference = ?, problem = ?, due = ? WHERE {_UNCHANGED}",
+                    (after.version_id, after.reference, after.problem, after.due, *unchanged),
+                )
+            if done.rowcount and (after is None or after.reference != before.reference):
+                _withdraw(db, before.node_id, before.reference)
+
+    # -- what is handed over ------------------------------------------------------------------------------------------
+
+    def to_hand_over(self, last: int) -> Entry | None:
+        """The next after the last one, and after all of them the first. A video of which something has still to be
+        removed waits for that: the service may give the same reference again, and the removal would take the new one
+        away."""
+        where = "due = 2 AND node_id NOT IN (SELECT node_id FROM withdrawn) ORDER BY node_id <= ?, node_id LIMIT 1"
+        found = self._select(where, last)
+        return found[0] if found else None
+
+    def handed_over(self, before: Entry, after: Entry) -> None:
+        """What the service answered. The video may have been withdrawn while that took its hours: then this goes as
+        well. In any case it is looked at again, for it may have changed meanwhile."""
+        with self._open() as db:
+            db.execute("UPDATE videos SET due = 1 WHERE node_id = ?", (before.node_id,))
+            row = db.execute("SELECT reference FROM videos WHERE node_id = ?", (before.node_id,)).fetchone()
+            if row is None or row[0] not in (before.reference, after.reference):
+                _withdraw(db, before.node_id, after.reference)
+                return
+            db.execute(
+                "UPDATE videos SET version_id = ?, reference = ?, problem = ? WHERE node_id = ?",
+                (after.version_id, after.reference, after.problem, before.node_id),
+            )
+            if row[0] != after.reference:
+                _withdraw(db, before.node_id, row[0])
+
+    # -- what is removed ----------------------------------------------------------------------------------------------
+
+    def leaving(self, last: int, limit: int) -> list[tuple[int, str]]:
+        """Numbered; those after the last one come first."""
+        query = "SELECT rowid, reference FROM withdrawn ORDER BY rowid <= ?, rowid LIMIT ?"
+        with self._open() as db:
+            return db.execute(query, (last, limit)).fetchall()
 
     def left(self, reference: str) -> None:
         with self._open() as db:
-            db.execute("DELETE FROM leaving WHERE reference = ?", (reference,))
-
-    def due(self, limit: int) -> list[Entry]:
-        return self._select("due = 1 ORDER BY node_id LIMIT ?", limit)
-
-    def after(self, node_id: int, limit: int) -> list[Entry]:
-        """By number, to look at each once in a while."""
-        return self._select("node_id > ? ORDER BY node_id LIMIT ?", node_id, limit)
+            db.execute("DELETE FROM withdrawn WHERE reference = ?", (reference,))
 
     def of_tenant(self, tenant_id: int) -> list[Entry]:
         return self._select("tenant_id = ? ORDER BY node_id", tenant_id)
 
     def _select(self, where: str, *values: int) -> list[Entry]:
-        query = f"SELECT node_id, tenant_id, version_id, reference, problem FROM videos WHERE {where}"
         with self._open() as db:
-            return [Entry(*row) for row in db.execute(query, values)]
+            return _entries(db, where, *values)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        if not self._has_tables:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self._file, timeout=10)
         try:
-            db.executescript(_TABLES)
+            if not self._has_tables:
+                db.executescript(_TABLES)
+                self._has_tables = True
             with db:
                 yield db
         finally:
             db.close()
+
+
+def _entries(db: sqlite3.Connection, where: str, *values: int) -> list[Entry]:
+    return [Entry(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM videos WHERE {where}", values)]
+
+
+def _withdraw(db: sqlite3.Connection, node_id: int, reference: str) -> None:
+    if reference:
+        db.execute("INSERT OR IGNORE INTO withdrawn VALUES (?, ?)", (reference, node_id))

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ from gateway.domain.node import Node, VersionState
 from gateway.domain.tenant import Tenant
 from gateway.hooks import EXTERNAL, HealthFact, Job, PluginContext, hookimpl
 from plugins._streamer import Streamer, StreamerFault, VideoNotTaken
-from plugins._streaming_book import Entry, StreamingBook
+from plugins._streaming_book import SETTLED, TO_HAND_OVER, Entry, StreamingBook
 
 EVERY_SECONDS = 2.0
 DUE, ROUND, MOST_FAULTS = 20, 200, 3
@@ -68,7 +70,9 @@ class Streaming:
         self._types = types
         self._feature = feature
         self._book = StreamingBook(Path(context.data_dir) / "streaming" / "videos.db")
-        self._seen = 0
+        self._seen = self._handed = self._removed = 0
+        self._putting = threading.Lock()
+        self._told: dict[str, str | None] = {}
 
     # -- what has changed ---------------------------------------------------------------------------------------------
 
@@ -79,12 +83,12 @@ class Streaming:
         data = event.data
         if event.kind in (FILE_WRITTEN, TREE_COPIED):
             nodes = [data["node"]] if event.kind == FILE_WRITTEN else data["nodes"]
-            found = [one for one in nodes if one["version"] and self._is_video(one["version"]["content_type"])]
-            self._book.note(event.tenant_id, [one["id"] for one in found])
-            for other in (one["id"] for one in nodes if one not in found):
-                self._book.touch(other)  # a video that was replaced by something else
+            videos = (one for one in nodes if one["version"] and self._is_video(one["version"]["content_type"]))
+            found = {one["id"] for one in videos}
+            self._book.note(event.tenant_id, found)
+            self._book.touch({one["id"] for one in nodes} - found)  # a video that was replaced by something else
         elif event.kind in (FILE_RELEASED, FILE_REJECTED):
-            self._book.touch(data["node_id"])
+            self._book.touch([data["node_id"]])
         elif event.kind in (NODE_DELETED, NODE_MOVED, TREE_ERASED):
             self._book.touch_all(event.tenant_id)
 
@@ -92,41 +96,84 @@ class Streaming:
 
     @hookimpl
     def register_jobs(self) -> Iterable[Job]:
-        return [Job(f"{self._context.name}.videos", EVERY_SECONDS, self.work)]
+        """Two, so that no removal waits for a put, which may take hours."""
+        name = self._context.name
+        return [
+            Job(f"{name}.videos", EVERY_SECONDS, self.follow),
+            Job(f"{name}.handover", EVERY_SECONDS, self.hand_over),
+        ]
 
-    def work(self) -> None:
-        """Looks at what has changed, and at some of the others: plans, refusals and contracts change as well."""
-        others = self._book.after(self._seen, ROUND)
+    def follow(self) -> None:
+        """Looks at what has changed, and at some of the others: plans, refusals and contracts change as well. Removes
+        what the service should have no more."""
+        touched, others = self._book.to_look_at(self._seen, ROUND)
         self._seen = others[-1].node_id if len(others) == ROUND else 0
-        work = [partial(self._take_away, one) for one in self._book.leaving()]
-        looked_at = {one.node_id: one for one in (*others, *self._book.due(DUE))}.values()
-        work += [partial(self._settle, one) for one in looked_at]
+        for entry in {one.node_id: one for one in (*touched, *others)}.values():
+            self._book.settle(entry, self._decided(entry))
+        self._do(self._removals(), f"{self._context.name}.removals")
+
+    def hand_over(self) -> None:
+        """Gives the service what was found to be missing there."""
+        if not self._putting.acquire(blocking=False):
+            return  # a steward that lost its lease does not wait for a put under way
+        try:
+            self._do(self._puts(), self._context.name)
+        finally:
+            self._putting.release()
+
+    def _do(self, steps: Iterable[Callable[[], None]], subject: str) -> None:
+        """One video's own trouble holds up no other; that of the service itself ends the round."""
         faults: list[str] = []
-        for step in work:
+        for step in steps:
             try:
                 step()
-            except StreamerFault as fault:  # one video's own trouble holds up no other
+            except StreamerFault as fault:
                 faults.append(str(fault))
-                if len(faults) == MOST_FAULTS:
+                if len(faults) % MOST_FAULTS == 0 and self._fault_of_service():
                     break
-        alarm = f"{self._context.name}.service"
-        self._context.alarm(alarm, self._context.name, faults[0] if faults else None)
+        message = faults[0] if faults else None
+        if self._told.get(subject, "") != message:
+            self._context.alarm(f"{self._context.name}.service", subject, message)
+            self._told[subject] = message
+
+    def _removals(self) -> Iterator[Callable[[], None]]:
+        """Each round goes on behind the last one, so that those that cannot be removed do not take every turn."""
+        for number, reference in self._book.leaving(self._removed, DUE):
+            self._removed = number
+            yield partial(self._take_away, reference)
+
+    def _puts(self) -> Iterator[Callable[[], None]]:
+        """Goes on behind the last one as well. Each is read when its turn comes: those before it took their time."""
+        tried: set[int] = set()
+        while len(tried) < DUE:
+            entry = self._book.to_hand_over(self._handed)
+            if entry is None or entry.node_id in tried:
+                return
+            self._handed = entry.node_id
+            tried.add(entry.node_id)
+            yield partial(self._put, entry)
 
     def _take_away(self, reference: str) -> None:
         self._streamer.delete(reference)
         self._book.left(reference)
 
-    def _settle(self, entry: Entry) -> None:
-        """Makes what the service has what it should have; what it should have no more is removed in the next round."""
+    def _decided(self, entry: Entry) -> Entry | None:
+        """What the service should have: the same entry where it has that."""
         node = self._video(entry)
         if node is None:
-            self._book.settle(entry, None)
-        elif not self._may_be_there(node):
-            self._book.settle(entry, Entry(entry.node_id, entry.tenant_id))
-        elif node.version is not None and node.version.id == entry.version_id:
-            self._book.settle(entry, entry)
+            return None
+        if not self._may_be_there(node):
+            return Entry(entry.node_id, entry.tenant_id)
+        is_there = node.version is not None and node.version.id == entry.version_id
+        return replace(entry, due=SETTLED if is_there else TO_HAND_OVER)
+
+    def _put(self, entry: Entry) -> None:
+        """The new version first, then the old one goes: playback never stops in between. StreamerFault."""
+        node = self._video(entry)
+        if node is None or not self._may_be_there(node):
+            self._book.touch([entry.node_id])
         else:
-            self._book.settle(entry, self._hand_over(entry, node))
+            self._book.handed_over(entry, self._answered(entry, node))
 
     def _video(self, entry: Entry) -> Node | None:
         """The node while it is a video in somebody's space."""
@@ -142,8 +189,8 @@ class Streaming:
             return False
         return self._may_stream(tenant) and not services.standings.is_refused_node(tenant, node.id)
 
-    def _hand_over(self, entry: Entry, node: Node) -> Entry:
-        """The new version first, then the old one goes: playback never stops in between. StreamerFault."""
+    def _answered(self, entry: Entry, node: Node) -> Entry:
+        """What the service has after it was given the video. StreamerFault."""
         version = node.version
         assert version is not None
         about = {
@@ -183,11 +230,15 @@ class Streaming:
 
     def _fact(self) -> HealthFact:
         name = EXTERNAL + self._context.name
+        fault = self._fault_of_service()
+        return HealthFact(name, "error", fault, 0) if fault else HealthFact(name, "ok", "the video service works", 1)
+
+    def _fault_of_service(self) -> str | None:
         try:
             self._streamer.check()
         except StreamerFault as fault:
-            return HealthFact(name, "error", str(fault), 0)
-        return HealthFact(name, "ok", "the video service works", 1)
+            return str(fault)
+        return None
 
     @hookimpl
     def register_commands(self, cli: click.Group) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,17 +21,23 @@ from gateway.domain.upload import Conditions, Declared
 from gateway.testing.contracts import ANN, begin, on, paper
 from gateway.testing.inspection import Alarms, make_context
 from gateway.testing.space import Clock, Space, open_space
-from plugins.streaming import Streaming, create
+from gateway.testing.waiting import PATIENCE, until
+from plugins._streaming_book import TO_HAND_OVER, Entry, StreamingBook
+from plugins.streaming import MOST_FAULTS, Streaming, create
 
 START = date(2027, 4, 21)
 PROGRAM = """
-import os, sys, pathlib
+import os, sys, pathlib, time
 here = pathlib.Path(__file__).parent
 if (here / "down").exists():
     sys.exit("the service is down")
 word = sys.argv[1]
 if word == "put":
     content = sys.stdin.buffer.read()
+    if content.startswith(b"slow"):
+        (here / "busy").touch()
+        while not (here / "go").exists():
+            time.sleep(0.02)
     assert len(content) == int(os.environ["KURADO_SIZE"])
     if content.startswith(b"odd"):
         sys.exit("this one breaks me")
@@ -38,7 +47,11 @@ if word == "put":
     name = "ref-" + os.environ["KURADO_OBJECT"] + "-" + os.environ["KURADO_VERSION"]
     (here / name).write_bytes(content)
     print(name)
+elif word == "health" and (here / "ill").exists():
+    sys.exit("the service is ill")
 elif word == "delete":
+    if (here / "stuck").exists():
+        sys.exit("it cannot be removed")
     (here / sys.argv[2]).unlink(missing_ok=True)
 """
 
@@ -51,11 +64,33 @@ class Service:
     space: Space
 
     def round(self) -> list[bytes]:
-        """Events are delivered, the job has its turn twice; what the service has then."""
+        """Events are delivered, the jobs have their turn twice; what the service has then."""
         _deliver(self.space, self.plugin)
-        self.plugin.work()
-        self.plugin.work()
+        self.work()
+        self.work()
+        return self.videos()
+
+    def work(self) -> None:
+        for job in self.plugin.register_jobs():
+            job.run()
+
+    def videos(self) -> list[bytes]:
         return sorted(file.read_bytes() for file in self.folder.glob("ref-*"))
+
+    @contextmanager
+    def slow_put(self) -> Iterator[None]:
+        """While it is under way; at its end the service takes the video."""
+        _deliver(self.space, self.plugin)
+        self.plugin.follow()
+        putting = threading.Thread(target=self.plugin.hand_over, daemon=True)
+        putting.start()
+        until(lambda: (self.folder / "busy").exists())
+        try:
+            yield
+        finally:
+            (self.folder / "go").touch()
+            putting.join(PATIENCE)
+        assert not putting.is_alive()
 
     def down(self, is_down: bool = True) -> None:
         flag = self.folder / "down"
@@ -193,13 +228,143 @@ def test_one_video_that_breaks_the_program_holds_up_no_other(space: Space, servi
     assert service.alarms.active == {}
 
 
+def test_faulty_videos_and_removals_hold_up_no_good_ones(space: Space, service: Service) -> None:
+    under_contract(space)
+    for number in range(MOST_FAULTS):
+        store(space, f"{number}.mp4", b"old %d" % number)
+    assert len(service.round()) == MOST_FAULTS
+    (service.folder / "stuck").touch()
+    for number in range(MOST_FAULTS):
+        space.services.files.delete(space.caller, (f"{number}.mp4",), Conditions())
+        store(space, f"odd{number}.mp4", b"odd film")
+    store(space, "film.mp4", b"one")
+    _deliver(space, service.plugin)
+    service.work()
+    assert service.videos() == [b"old 0", b"old 1", b"old 2", b"one"]
+    assert service.alarms.active == {
+        ("streaming.service", "streaming"): "this one breaks me",
+        ("streaming.service", "streaming.removals"): "it cannot be removed",
+    }
+    (service.folder / "stuck").unlink()
+    assert service.round() == [b"one"]
+    assert service.alarms.active == {("streaming.service", "streaming"): "this one breaks me"}
+
+
+def test_a_round_ends_when_the_service_fails_and_the_next_one_goes_on_behind_it(space: Space, service: Service) -> None:
+    under_contract(space)
+    for number in range(MOST_FAULTS):
+        store(space, f"odd{number}.mp4", b"odd film")
+    store(space, "film.mp4", b"one")
+    _deliver(space, service.plugin)
+    service.plugin.follow()
+    (service.folder / "ill").touch()
+    service.plugin.hand_over()
+    assert service.videos() == []
+    service.plugin.hand_over()
+    assert service.videos() == [b"one"]
+
+
+def test_a_removal_does_not_wait_for_a_put(space: Space, service: Service) -> None:
+    under_contract(space)
+    store(space, "film.mp4", b"one")
+    assert service.round() == [b"one"]
+    store(space, "long.mp4", b"slow film")
+    with service.slow_put():
+        space.services.files.delete(space.caller, ("film.mp4",), Conditions())
+        _deliver(space, service.plugin)
+        service.work()  # the other job's turn ends at once: one puts already
+        assert service.videos() == []
+    assert service.round() == [b"slow film"]
+
+
+def test_what_was_withdrawn_while_it_was_handed_over_does_not_stay_there(space: Space, service: Service) -> None:
+    under_contract(space)
+    store(space, "gone.mp4", b"slow film")
+    with service.slow_put():
+        space.services.files.delete(space.caller, ("gone.mp4",), Conditions())
+        service.round()
+    assert service.videos() == [b"slow film"]
+    assert service.round() == []
+
+
+def test_what_was_replaced_while_it_was_handed_over_is_handed_over_anew(space: Space, service: Service) -> None:
+    under_contract(space)
+    store(space, "film.mp4", b"one")
+    assert service.round() == [b"one"]
+    store(space, "film.mp4", b"slow film")
+    with service.slow_put():
+        store(space, "film.mp4", b"three")
+        assert service.round() == [b"one"]
+    assert service.round() == [b"three"]
+
+
+def test_a_refusal_that_was_lifted_during_a_put_costs_another_put(tmp_path: Path) -> None:
+    """The service may give one reference for all versions: what was removed under it may be the new one."""
+    book = StreamingBook(tmp_path / "videos.db")
+    book.note(1, [7])
+    book.settle(look(book), Entry(7, 1, due=TO_HAND_OVER))
+    book.handed_over(to_hand_over(book), Entry(7, 1, 11, "ref"))
+    book.settle(look(book), Entry(7, 1, 11, "ref", due=TO_HAND_OVER))  # there is a version 12
+    under_way = to_hand_over(book)
+    book.touch([7])
+    book.settle(look(book), Entry(7, 1))  # refused
+    assert [one for _, one in book.leaving(0, 9)] == ["ref"]
+    book.left("ref")
+    book.touch([7])
+    book.settle(look(book), Entry(7, 1, due=TO_HAND_OVER))  # lifted
+    book.handed_over(under_way, Entry(7, 1, 12, "ref"))
+    seen = look(book)
+    assert (seen.version_id, seen.reference) == (0, "")
+    book.settle(seen, replace(seen, due=TO_HAND_OVER))
+    assert book.to_hand_over(0) is None
+    book.left("ref")
+    assert to_hand_over(book) == Entry(7, 1, due=TO_HAND_OVER)
+
+
+def test_what_was_touched_since_it_was_read_is_looked_at_again(tmp_path: Path) -> None:
+    book = StreamingBook(tmp_path / "videos.db")
+    book.note(1, [7])
+    seen = look(book)
+    book.touch([7, 8])
+    book.settle(seen, None)
+    again = look(book)
+    assert again == seen == look(book)  # also after a crash
+    book.settle(again, Entry(7, 1))
+    assert book.to_look_at(0, 9) == ([], [Entry(7, 1)])
+
+
+def look(book: StreamingBook) -> Entry:
+    (touched,), _ = book.to_look_at(0, 9)
+    return touched
+
+
+def to_hand_over(book: StreamingBook) -> Entry:
+    found = book.to_hand_over(0)
+    assert found is not None
+    return found
+
+
+def test_while_nothing_changes_nothing_is_written(space: Space, service: Service, tmp_path: Path) -> None:
+    under_contract(space)
+    store(space, "film.mp4", b"one")
+    store(space, "bad.mp4", b"bad film")
+    service.round()
+    service.work()
+    with closing(sqlite3.connect(next(tmp_path.rglob("videos.db")))) as db:
+        before = db.execute("PRAGMA data_version").fetchone()
+        service.work()
+        assert db.execute("PRAGMA data_version").fetchone() == before
+        service.plugin._book.touch_all(space.caller.tenant.id)
+        assert db.execute("PRAGMA data_version").fetchone() != before
+
+
 def test_videos_from_before_the_plugin_are_found_by_a_scan(space: Space, service: Service) -> None:
     under_contract(space)
     store(space, "film.mp4", b"one")
-    service.plugin.work()
+    service.work()
     assert not list(service.folder.glob("ref-*"))
     assert run(service, "scan", "acme") == "1 videos are noted\n"
-    service.plugin.work()
+    service.work()
     assert run(service, "list", "acme").split()[1] == next(service.folder.glob("ref-*")).name
 
 
