@@ -16,20 +16,20 @@ class Answers:
     What else an answer depends on belongs in its key; one that depends on the time is not to be kept. For one thread.
     """
 
-    def __init__(self, mark: Callable[[], int | None], limit: int = MAX_BYTES) -> None:
+    def __init__(self, mark: Callable[[], Hashable | None], limit: int = MAX_BYTES) -> None:
         self.mark = mark
         self._limit = limit
-        self._as_of: int | None = None
+        self._as_of: Hashable | None = None
         self._size = 0
         self._bodies: OrderedDict[Hashable, tuple[bytes, ...]] = OrderedDict()
 
-    def find(self, mark: int | None, key: Hashable) -> tuple[bytes, ...] | None:
+    def find(self, mark: Hashable | None, key: Hashable) -> tuple[bytes, ...] | None:
         """The answer that was kept at that mark."""
         if mark is None or mark != self._as_of:
             return None
         return self._bodies.get(key)
 
-    def keep(self, mark: int | None, key: Hashable, pieces: Sequence[bytes]) -> None:
+    def keep(self, mark: Hashable | None, key: Hashable, pieces: Sequence[bytes]) -> None:
         """Remembers an answer whose data were read after ``mark`` was taken. The oldest make room for it."""
         size = sum(map(len, pieces))
         if mark is None or size > self._limit:

@@ -45,7 +45,7 @@ class SqlDatabase:
         finally:
             self._room.release()
 
-    def mark(self) -> int | None:
+    def mark(self) -> bytes | None:
         self._source.verify()
         return self._source.mark()
 

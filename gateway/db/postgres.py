@@ -77,7 +77,7 @@ class PostgresSource:
     def verify(self) -> None:
         """A server that is gone shows at the next statement."""
 
-    def mark(self) -> int | None:
+    def mark(self) -> None:
         return None  # another server would have to be asked
 
     def begin_read(self, session: Session) -> None:

@@ -21,7 +21,7 @@ class Source(Protocol):
     def verify(self) -> None:
         """Raises BackendUnavailable when the database is known to be gone or replaced. Costs microseconds."""
 
-    def mark(self) -> int | None:
+    def mark(self) -> bytes | None:
         """See ``Database.mark``."""
 
     def begin_read(self, session: Session) -> None:

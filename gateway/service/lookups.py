@@ -16,7 +16,7 @@ Key = tuple[int, Hashable]
 
 @dataclass(frozen=True, slots=True)
 class _Known(Generic[T]):
-    mark: int
+    mark: Hashable
     found: dict[Key, T] = field(default_factory=dict)
 
 
@@ -24,9 +24,9 @@ class Lookups(Generic[T]):
     """Answers of the database as of one ``mark`` (:meth:`Database.mark`): with the next commit, of whatever space or
     process, all are forgotten. So an answer is never older than the question. Safe to use from any thread."""
 
-    def __init__(self, mark: Callable[[], int | None]) -> None:
+    def __init__(self, mark: Callable[[], Hashable | None]) -> None:
         self._mark = mark
-        self._known: _Known[T] = _Known(-1)
+        self._known: _Known[T] = _Known(object())
 
     def find(self, root_id: int, path: Hashable, ask: Callable[[], T]) -> T:
         """What the path leads to; ``ask`` reads it where it is not known."""

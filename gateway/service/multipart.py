@@ -352,8 +352,8 @@ class Composition(Upload):
 
     def _publish_and_commit(
         self,
-        blob_id: str,
-        commit: Callable[[], Future[Placed]],  # noqa: ARG002
+        blob_id: str,  # noqa: ARG002
+        commit: Callable[[], Future[Placed]],
     ) -> Future[Placed]:
         """The bytes are in the store."""
         return commit()

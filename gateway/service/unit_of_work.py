@@ -423,9 +423,9 @@ class Database(Protocol):
 
     def read(self, work: Callable[[Tx], T]) -> T: ...
 
-    def mark(self) -> int | None:
-        """A number that is another one after any commit of any process: what was read since it came up still holds.
-        None where that cannot be told in microseconds. Raises BackendUnavailable."""
+    def mark(self) -> bytes | None:
+        """What is something else after any commit of any process: what was read since it came up still holds. None
+        where that cannot be told in microseconds. Raises BackendUnavailable."""
 
     def write(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
         """Queues a mutation; the future is done after the commit was flushed. Fair between tenants."""
