@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 
 class Body(Protocol):
@@ -38,6 +38,32 @@ class Headers(Protocol):
         """Each name as often as it was sent."""
 
 
+class Origin(NamedTuple):
+    """Where a request comes from: the client's address and scheme, and whether a password may come this way."""
+
+    remote: str
+    scheme: str
+    is_secure: bool
+
+
+class Login(NamedTuple):
+    """A login that was right: for which tenant (None: whichever it is), and the digest by which it is remembered."""
+
+    tenant: str | None
+    digest: bytes
+
+
+class Notes:
+    """What was found out about the header fields of a request: one object as long as a connection sends the same
+    ones."""
+
+    __slots__ = ("login", "origin")
+
+    def __init__(self) -> None:
+        self.origin: Origin | None = None
+        self.login: Login | None = None
+
+
 @dataclass(slots=True)
 class Exchange:
     """``raw_path`` is the path as sent, still percent-encoded, without query; ``scheme`` and ``host`` as the client
@@ -52,6 +78,7 @@ class Exchange:
     remote: str
     scheme: str
     host: str
+    notes: Notes = field(default_factory=Notes)
 
 
 @dataclass(slots=True)

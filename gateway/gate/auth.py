@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.domain.errors import BadRequest, Forbidden, KuradoError, Unauthenticated
 from gateway.domain.tenant import Caller, Tenant, User
-from gateway.exchange import Exchange, Reply
+from gateway.exchange import Exchange, Login, Reply
 from gateway.service.services import Services
 
 CHALLENGE = 'Basic realm="kurado", charset="UTF-8"'
@@ -36,12 +36,18 @@ class Authenticator:
         password that travelled in the clear where that is not allowed."""
         if not secure:
             raise Forbidden("logins are taken over TLS only")
+        logins, known = self._services.logins, exchange.notes.login
+        if known is not None and known.tenant == tenant:
+            parts = logins.known(known.digest)
+            if parts is not None:
+                return caller_of(parts, exchange)
         credentials = parse_authorization(exchange.headers.getall("Authorization", []))
         if credentials is None:
             raise Unauthenticated("login required")
         login, password = credentials.login, credentials.password
-        logins = self._services.logins
-        parts = logins.cached(tenant, login, password)
+        digest = logins.digest(tenant, login, password)
+        exchange.notes.login = Login(tenant, digest)
+        parts = logins.known(digest)
         if parts is None:
             parts = await asyncio.get_running_loop().run_in_executor(
                 self._threads, logins.authenticate, tenant, login, password, exchange.remote

@@ -38,6 +38,36 @@ class NoBody:
 NO_BODY = NoBody()
 
 
+class WholeBody:
+    """A body that came with its head. Implements ``exchange.Body``."""
+
+    is_complete = True
+    is_expected = False
+    rest: int | None = 0
+
+    def __init__(self, data: bytes, on_bytes: Callable[[int], None]) -> None:
+        self.length: int | None = len(data)
+        self._data = data
+        self._on_bytes = on_bytes
+
+    def take(self) -> bytes:
+        data, self._data = self._data, b""
+        if data:
+            self._on_bytes(len(data))
+        return data
+
+    async def next(self) -> bytes:
+        return self.take()
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        yield self.take()
+
+    async def read(self, limit: int) -> bytes:
+        if len(self._data) > limit:
+            raise TooLarge(f"the body may have at most {limit} bytes here")
+        return self.take()
+
+
 class Line(Protocol):
     """The connection, as a body sees it: ``reading`` is told when the handler begins and ends to wait for bytes."""
 

@@ -14,7 +14,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessage
@@ -22,6 +22,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.tcp_helpers import tcp_keepalive
 
 from gateway.domain.errors import IncompleteBody
+from gateway.exchange import Notes
 from gateway.gate import limits
 from gateway.gate.body import RequestBody
 from gateway.gate.eager import begin
@@ -35,6 +36,7 @@ from gateway.gate.framing import (
     check_request_line,
     explain_error,
 )
+from gateway.gate.known import KnownHead, whole_head
 
 if TYPE_CHECKING:
     from gateway.gate.filesend import DirectSend
@@ -45,27 +47,25 @@ log = logging.getLogger("kurado.gate")
 _HEAD_END = b"\r\n\r\n"
 
 
-class Request:
-    """A queued request: ``message`` and where it leads (``target``), or why its head was refused (``malformed``).
-    ``is_head``: it asks for no body."""
+class Asked(NamedTuple):
+    """A head that is in order: its fields (``message``), what it asks, what is known of the fields. ``body`` is the
+    whole body, where it came with the head."""
 
-    __slots__ = ("connection", "is_head", "malformed", "message", "stream", "target")
+    message: RawRequestMessage
+    target: Target
+    notes: Notes
+    body: bytes | None = None
 
-    def __init__(
-        self,
-        connection: Connection,
-        stream: StreamReader,
-        message: RawRequestMessage | None = None,
-        target: Target | None = None,
-        malformed: Malformed | None = None,
-        is_head: bool = False,
-    ) -> None:
-        self.connection = connection
-        self.stream = stream
-        self.message = message
-        self.target = target
-        self.malformed = malformed
-        self.is_head = is_head
+
+class Request(NamedTuple):
+    """A request as it came: ``asked``, or why its head was refused (``malformed``). ``is_head``: it asks for no
+    body."""
+
+    connection: Connection
+    stream: StreamReader
+    asked: Asked | None = None
+    malformed: Malformed | None = None
+    is_head: bool = False
 
 
 Handler = Callable[[Request], Coroutine[Any, Any, bool]]
@@ -84,6 +84,7 @@ class Connection(BaseProtocol):
         "_ends",
         "_half_closed",
         "_head",
+        "_known",
         "_line",
         "_lingering",
         "_queue",
@@ -113,6 +114,7 @@ class Connection(BaseProtocol):
         self.ssl_context: Any = None
         self.was_asked = False
         self._head = b""
+        self._known: KnownHead | None = None
         self._at_head = True  # whether the next read begins with a head
         self._queue: deque[Request] = deque()
         self._current: Request | None = None
@@ -228,6 +230,12 @@ class Connection(BaseProtocol):
             return
         if self._ends or self._parser is None:
             return
+        known = self._known
+        if known is not None and self._at_head and self._current is None and not self._head and not self._queue:
+            again = known.again(data)
+            if again is not None:
+                self._begin(Request(self, EMPTY_PAYLOAD, Asked(known.message, again[0], known.notes, again[1])))
+                return
         self._renew_parser()
         was_in_body = self._in_body
         try:
@@ -263,6 +271,8 @@ class Connection(BaseProtocol):
         """Checks the requests that the parser has just found, and queues them. After one that is refused, or that
         follows a chunked body in the same read (its headers are not to be trusted), nothing more is read."""
         raw = self._head + data if self._at_head else None
+        comes_whole = self._at_head and not self._head and len(arrived) == 1
+        notes = Notes()
         for message, stream in arrived:
             try:
                 if raw is not None:
@@ -275,14 +285,21 @@ class Connection(BaseProtocol):
             if self._stream_is_chunked:
                 self._ends = True
                 return
-            self._queue.append(Request(self, stream, message, target))
+            self._queue.append(Request(self, stream, Asked(message, target, notes)))
             self._stream = stream
             self._stream_is_chunked = bool(message.chunked)
         self.was_asked = True
         is_full = len(self._queue) >= limits.QUEUED  # then the parser keeps the rest to itself
-        self._at_head = self._stream is EMPTY_PAYLOAD and data.endswith(_HEAD_END) and not is_full
+        self._known = whole_head(data, message, target, notes) if comes_whole else None
+        self._at_head = not is_full and self._ends_with_request(data)
         if is_full and not self._buffer_paused:
             self._pause_reading_for_buffer()
+
+    def _ends_with_request(self, data: bytes) -> bool:
+        """Whether a read that brought requests ends where one of them does."""
+        if self._stream is EMPTY_PAYLOAD:
+            return data.endswith(_HEAD_END)
+        return not self._in_body and self._known is not None and self._known.again(data) is not None
 
     def _refuse(self, malformed: Malformed, raw: bytes) -> None:
         """Queues the refusal behind what is under way, and reads nothing more. A body that was being read is cut.
@@ -311,16 +328,21 @@ class Connection(BaseProtocol):
         for _ in range(limits.AT_ONCE):
             if self._current is not None or not self._queue:
                 return
-            self._current = self._queue.popleft()
+            request = self._current = self._queue.popleft()
             self._make_room()
-            outcome = begin(self._answer(self._current), self._loop)
-            if not isinstance(outcome, bool):
-                self._task = outcome
-                outcome.add_done_callback(self._answered_late)
-                return
-            self._answered(outcome)
+            self._begin(request)
         if self._queue:
             self._loop.call_soon(self._go_on)
+
+    def _begin(self, request: Request) -> None:
+        """Answers a request, at once or, if it waits, in a task."""
+        self._current = request
+        outcome = begin(self._answer(request), self._loop)
+        if isinstance(outcome, bool):
+            self._answered(outcome)
+        else:
+            self._task = outcome
+            outcome.add_done_callback(self._answered_late)
 
     async def _answer(self, request: Request) -> bool:
         try:

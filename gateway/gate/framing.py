@@ -53,9 +53,10 @@ class Head(Protocol):
 
 
 class Target(NamedTuple):
-    """Where a request leads: the path as sent, the query, the host in lower case ("" for HTTP/1.0 without one), the
-    body's length (None when chunked), and whether the client waits for ``100 Continue``."""
+    """What a request asks, and where it leads: the method, the path as sent, the query, the host in lower case ("" for
+    HTTP/1.0 without one), the body's length (None when chunked), and whether the client waits for ``100 Continue``."""
 
+    method: str
     path: str
     query: str
     host: str
@@ -75,7 +76,8 @@ def check(head: Head) -> Target:
     expect = [value.lower() for value in fields[b"expect"]]
     if expect not in ([], [b"100-continue"]):
         raise Malformed(417, "the only expectation that can be met is 100-continue")
-    return Target(path, query, host, _length(fields, head.version), bool(expect) and head.version == (1, 1))
+    expects = bool(expect) and head.version == (1, 1)
+    return Target(head.method, path, query, host, _length(fields, head.version), expects)
 
 
 def check_request_line(raw: bytes, head: Head) -> None:

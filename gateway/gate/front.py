@@ -12,13 +12,13 @@ from aiohttp.http import RawRequestMessage
 
 from gateway.domain.errors import KuradoError
 from gateway.domain.ids import new_request_id
-from gateway.exchange import Exchange, Headers, Reply
+from gateway.exchange import Body, Exchange, Headers, Origin, Reply
 from gateway.gate import limits
 from gateway.gate.accounting import Account, log_malformed
-from gateway.gate.body import NO_BODY, NoBody, RequestBody
-from gateway.gate.connection import Connection, Request
+from gateway.gate.body import NO_BODY, NoBody, RequestBody, WholeBody
+from gateway.gate.connection import Asked, Connection, Request
 from gateway.gate.doors import Door
-from gateway.gate.framing import Malformed, Target
+from gateway.gate.framing import Malformed
 from gateway.gate.proxies import Proxies
 from gateway.gate.sending import Sender
 from gateway.service.services import Services
@@ -48,13 +48,15 @@ class Front:
 
     async def __call__(self, request: Request) -> bool:
         """Answers a request; whether the connection stays open. ConnectionError when it broke on the way."""
-        target, message = request.target, request.message
-        if target is None or message is None:
+        asked = request.asked
+        if asked is None:
             return await self._refuse(request, request.malformed or Malformed(400, "the request is malformed"))
+        message = asked.message
+        origin = asked.notes.origin or self._origin(request.connection.address, asked)
         account = Account(self._services.traffic)
-        body = _body(request, target, account)
-        exchange = self._exchange(request, message, target, body)
-        reply = await self._answer(exchange, account, secure=self._is_secure(request, exchange))
+        body = _body(request, asked, account)
+        exchange = _exchange(asked, origin, body)
+        reply = await self._answer(exchange, account, secure=origin.is_secure)
         account.answered(exchange.method, reply.status)
         persist = self._persists(request.connection, message, reply, body)
         status = reply.status
@@ -80,22 +82,13 @@ class Front:
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
-    def _exchange(
-        self, request: Request, message: RawRequestMessage, target: Target, body: RequestBody | NoBody
-    ) -> Exchange:
-        headers = cast(Headers, message.headers)
-        peer = request.connection.address
-        return Exchange(
-            method=message.method,
-            raw_path=target.path,
-            query=target.query,
-            headers=headers,
-            body=body,
-            request_id=new_request_id(),
-            remote=self._proxies.client(peer, headers),
-            scheme=self._proxies.scheme(peer, headers, "https" if self._settings.tls else "http"),
-            host=target.host,
-        )
+    def _origin(self, peer: str, asked: Asked) -> Origin:
+        """A password may have come by TLS, from this machine, or because the operator allows it."""
+        headers = cast(Headers, asked.message.headers)
+        scheme = self._proxies.scheme(peer, headers, "https" if self._settings.tls else "http")
+        is_secure = scheme == "https" or self._settings.allow_plain_login or self._proxies.is_local(peer, headers)
+        origin = asked.notes.origin = Origin(self._proxies.client(peer, headers), scheme, is_secure)
+        return origin
 
     async def _answer(self, exchange: Exchange, account: Account, *, secure: bool) -> Reply:
         try:
@@ -107,12 +100,6 @@ class Front:
         except Exception:
             log.exception("request failed", extra={"request_id": exchange.request_id})
             return self._door.internal_error(exchange)
-
-    def _is_secure(self, request: Request, exchange: Exchange) -> bool:
-        """Whether a password may have come this way: by TLS, from this machine, or because the operator allows it."""
-        if exchange.scheme == "https" or self._settings.allow_plain_login:
-            return True
-        return self._proxies.is_local(request.connection.address, exchange.headers)
 
     async def _refuse(self, request: Request, malformed: Malformed) -> bool:
         """Answers what is no request, in plain text, and closes."""
@@ -130,7 +117,7 @@ class Front:
     # -- out ----------------------------------------------------------------------------------------------------------
 
     def _persists(
-        self, connection: Connection, message: RawRequestMessage, reply: Reply, body: RequestBody | NoBody
+        self, connection: Connection, message: RawRequestMessage, reply: Reply, body: RequestBody | WholeBody | NoBody
     ) -> bool:
         if reply.close or message.should_close or message.upgrade or self.is_draining or connection.ends:
             return False
@@ -165,7 +152,7 @@ class Front:
         await sender.send(reply, exchange.request_id)
         return reply.status
 
-    async def _end_body(self, request: Request, body: RequestBody | NoBody, *, persist: bool) -> bool:
+    async def _end_body(self, request: Request, body: RequestBody | WholeBody | NoBody, *, persist: bool) -> bool:
         """Reads a small rest of an unread body away; with a large one the connection ends when the client has seen the
         answer. Returns whether the connection can go on."""
         if body is NO_BODY or (persist and await _skip(body)):
@@ -176,9 +163,21 @@ class Front:
         return False
 
 
-def _body(request: Request, target: Target, account: Account) -> RequestBody | NoBody:
+def _exchange(asked: Asked, origin: Origin, body: Body) -> Exchange:
+    message, target, notes, _ = asked
+    headers = cast(Headers, message.headers)
+    return Exchange(
+        target.method, target.path, target.query, headers, body, new_request_id(), origin.remote, origin.scheme,
+        target.host, notes,
+    )  # fmt: skip
+
+
+def _body(request: Request, asked: Asked, account: Account) -> RequestBody | WholeBody | NoBody:
+    target = asked.target
     if target.length == 0:
         return NO_BODY
+    if asked.body is not None:
+        return WholeBody(asked.body, account.received)
     connection = request.connection
     clock = asyncio.get_running_loop().time
     body = RequestBody(connection, request.stream, target.length, target.expects, clock, account.received)
@@ -190,7 +189,7 @@ class _CutOff(ConnectionError):
     """An answer that had begun could not be completed: the connection closes."""
 
 
-async def _skip(body: RequestBody | NoBody) -> bool:
+async def _skip(body: RequestBody | WholeBody | NoBody) -> bool:
     try:
         while await body.next():
             pass

@@ -57,15 +57,13 @@ class Logins:
     def close(self) -> None:
         self._throttle.close()
 
-    def cached(self, tenant_name: str | None, login: str, password: str) -> Parts | None:
-        """Tenant and user of a login that was verified seconds ago, without waiting for anything; else None.
+    def known(self, digest: bytes) -> Parts | None:
+        """Tenant and user of a login, by its ``digest``, that was verified seconds ago, without waiting for anything;
+        else None.
 
         For event loops. None means: call ``authenticate`` in a thread. Raises TenantSuspended.
         """
-        if not self._directory.is_fresh:
-            return None
-        login = plain_login(login)
-        return self._still_good(self._digest(tenant_name, login, password), may_read=False)
+        return self._still_good(digest, may_read=False) if self._directory.is_fresh else None
 
     def authenticate(self, tenant_name: str | None, login: str, password: str, remote: str) -> Parts:
         """Tenant and user; may take as long as argon2 and a read of the database.
@@ -75,11 +73,11 @@ class Logins:
         wrong password, which look and cost the same; RateLimited after about ten wrong tries; TenantSuspended when the
         login is right and the tenant may not be used; BackendUnavailable.
         """
-        login = plain_login(login)
-        digest = self._digest(tenant_name, login, password)
+        digest = self.digest(tenant_name, login, password)
         found = self._still_good(digest, may_read=True)
         if found:
             return found
+        login = plain_login(login)
         account = (tenant_name or "", login)
         with self._turn(digest):  # a client's many connections begin together: one of them computes, the others find
             found = self._still_good(digest, may_read=True)
@@ -110,7 +108,9 @@ class Logins:
 
     # -- the cache ----------------------------------------------------------------------------------------------------
 
-    def _digest(self, tenant_name: str | None, login: str, password: str) -> bytes:
+    def digest(self, tenant_name: str | None, login: str, password: str) -> bytes:
+        """What a login is remembered by: of no use outside of this process."""
+        login = plain_login(login)
         parts = [part.encode("utf-8", "surrogatepass") for part in (tenant_name or "", login, password)]
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hashlib.blake2b(message, key=self._key, digest_size=32).digest()

@@ -41,11 +41,11 @@ class Handler:
         self.tasks: list[bool] = []
 
     async def __call__(self, request: Request) -> bool:
-        if request.target is None:
+        if request.asked is None:
             request.connection.write(b"refused\n")
             await request.connection.linger()
             return False
-        path = request.target.path
+        path = request.asked.target.path
         self.begun.append(path)
         self.tasks.append(asyncio.current_task() is not None)
         if path == "/slow":
