@@ -193,13 +193,15 @@ def run_storm(
     seconds: float,
     cut: Callable[[], None],
 ) -> list[StormClient]:
-    """Lets one client per key of ``known`` work for so long, and until each has had an answer or broke off, then until
-    ``cut`` has pulled the plug; returns the clients."""
+    """Lets one client per key of ``known`` work for so long, and until each has had two answers, then until ``cut`` has
+    pulled the plug; returns the clients. Nobody may break off before: the gateway lived so far."""
     clients = [StormClient(make_client(n), seed * 1000 + n, files) for n, files in known.items()]
     for client in clients:
         client.start()
     time.sleep(seconds)  # the storm's length is the load, nothing is measured against it
-    until(lambda: all(client.acknowledged or not client.is_alive() for client in clients), "an answer to each")
+    until(lambda: all(client.acknowledged >= 2 or not client.is_alive() for client in clients), "two answers to each")
+    dead = [client.name for client in clients if not client.is_alive()]
+    assert not dead, f"broke off before the cut: {dead}, {[client.unexpected for client in clients]}"
     cut()
     for client in clients:
         client.stop()
