@@ -21,8 +21,8 @@ def client_of(gateway: RunningGateway) -> DavClient:
 
 
 RECOVERY, ROOM, NOTICED = 60.0, 10.0, 2.0
-"""Seconds. RESILIENCE 12: working again by itself within 60; 6: writes again at once after room was made; a database that
-is another is seen by the writes that follow, or they would be acknowledged for nothing."""
+"""Seconds. RESILIENCE 12: working again by itself within 60; 6: writes again at once after room was made. A database
+that is another must be seen by the writes that follow, or they would be acknowledged for nothing."""
 
 
 def test_a_full_disk_is_507_and_old_content_stays(tmp_path: Path) -> None:
