@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from gateway.config import Config
 from gateway.domain.contract.records import Contract
 from gateway.domain.ids import Ids
 from gateway.domain.tenant import Tenant
+from gateway.hooks import TrafficSample
 from gateway.masterkey import load_key_ring
 from gateway.notices.parts import open_notices
 from gateway.pluginhost import PluginHost
@@ -149,9 +150,11 @@ class Wiring:
 
     def _traffic(self) -> TrafficMeter:
         db, host = self.db, self.host
-        return TrafficMeter(
-            self.boot_id, self.clock, lambda samples: db.write(lambda tx: host.traffic(samples, tx.usage)).result()
-        )
+
+        def book(samples: Sequence[TrafficSample]) -> None:
+            db.write(lambda tx: host.traffic(samples, tx.usage), aside=True).result()
+
+        return TrafficMeter(self.boot_id, self.clock, book)
 
     # -- who ----------------------------------------------------------------------------------------------------------
 

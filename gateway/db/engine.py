@@ -36,6 +36,7 @@ class SqlDatabase:
         self._idle: deque[Transaction] = deque()
         self._room = threading.BoundedSemaphore(source.max_readers)
         self._closed = False
+        self._marked: tuple[bytes, int] = (b"", 0)
 
     def read(self, work: Callable[[Tx], T]) -> T:
         if not self._room.acquire(timeout=_READER_WAIT):
@@ -45,12 +46,18 @@ class SqlDatabase:
         finally:
             self._room.release()
 
-    def mark(self) -> bytes | None:
+    def mark(self) -> int | None:
         self._source.verify()
-        return self._source.mark()
+        moved = self._source.mark()
+        if moved is None:
+            return None
+        known = self._marked
+        if known[0] != moved:  # taken before the look: what is committed meanwhile moves it again
+            known = self._marked = (moved, self.read(lambda tx: tx.system.changes()))
+        return known[1]
 
-    def write(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
-        return self._writer.submit(work, tenant_id)
+    def write(self, work: Callable[[Tx], T], tenant_id: int | None = None, *, aside: bool = False) -> Future[T]:
+        return self._writer.submit(work, tenant_id, aside)
 
     def check(self) -> None:
         self._source.verify()

@@ -12,10 +12,12 @@ from typing import Any
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One mutation. ``work`` gets the transaction; ``key`` is its tenant, None what belongs to none."""
+    """One mutation. ``work`` gets the transaction; ``key`` is its tenant, None what belongs to none; ``aside``: see
+    ``Database.write``."""
 
     work: Callable[[Any], Any]
     key: int | None
+    aside: bool = False
     future: Future[Any] = field(default_factory=Future)
 
 

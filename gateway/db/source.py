@@ -22,7 +22,7 @@ class Source(Protocol):
         """Raises BackendUnavailable when the database is known to be gone or replaced. Costs microseconds."""
 
     def mark(self) -> bytes | None:
-        """See ``Database.mark``."""
+        """Another one after any commit of any process; None where that cannot be told in microseconds."""
 
     def begin_read(self, session: Session) -> None:
         """Begins a transaction that sees one snapshot."""
@@ -33,6 +33,9 @@ class Source(Protocol):
     def begin_write(self, session: Session, keys: Iterable[int | None]) -> None:
         """Begins a writing transaction on the spaces of these tenants (None: anything). After it, what the
         transaction reads of them is the latest and stays so until it ends."""
+
+    def changed(self, session: Session) -> None:
+        """Called at the end of a transaction after which ``mark`` must be another one."""
 
     def committed(self, session: Session) -> None:
         """Upkeep after a commit, still under ``exclusive``. What fails here does not concern who committed."""

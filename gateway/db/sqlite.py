@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from gateway.db.faults import Fault, driver_error, meaning
 from gateway.db.filelock import FileLock
+from gateway.db.repositories.system import CHANGES, count
 from gateway.db.session import Session, SqliteSession
 from gateway.domain.errors import BackendUnavailable, KuradoError
 from gateway.domain.units import disk_reserve
@@ -139,6 +140,9 @@ class SqliteSource:
         if self._is_held_up:
             self._is_held_up = False
             _wait(session, _BUSY)
+
+    def changed(self, session: Session) -> None:
+        count(session, CHANGES)
 
     def committed(self, session: Session) -> None:
         """Empties a journal that grew: while somebody always reads, SQLite itself never begins it anew. And keeps some

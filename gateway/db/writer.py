@@ -72,9 +72,9 @@ class BatchWriter:
         self.trouble: BaseException | None = None
         """The last failure of the database itself, until a commit succeeds."""
 
-    def submit(self, work: Callable[[Any], T], key: int | None) -> Future[T]:
+    def submit(self, work: Callable[[Any], T], key: int | None, aside: bool = False) -> Future[T]:
         """Queues a mutation; its future is done after the flush. Never raises."""
-        item = Item(work, key)
+        item = Item(work, key, aside)
         try:
             self._start()
             self._queue.put(item)
@@ -177,6 +177,8 @@ class BatchWriter:
                 if all(outcome.error is not None for outcome in outcomes):
                     session.command("ROLLBACK")  # nothing to flush
                     return outcomes
+                if not all(outcome.item.aside for outcome in outcomes):
+                    self._source.changed(session)
                 committing = True
                 session.command("COMMIT")
                 self._upkeep(session)

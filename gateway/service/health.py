@@ -97,7 +97,7 @@ class Health:
             if now > int(tx.system.get_meta(CLOCK_SEEN) or 0):
                 tx.system.set_meta(CLOCK_SEEN, str(now))
 
-        self._db.write(put).result()
+        self._db.write(put, aside=True).result()
         return facts
 
     def stored(self) -> list[tuple[HealthFact, int]]:

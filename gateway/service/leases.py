@@ -56,7 +56,7 @@ class LeaseKeeper:
         """Moves the end of the lease. LeaseLost when it was swept; Unavailable while the database is away (the lease
         then lapses by itself, and commits fail with it)."""
         expires_at = self._clock() + LEASE_MS
-        if not self._db.write(lambda tx: tx.leases.renew(self._boot_id, expires_at)).result():
+        if not self._db.write(lambda tx: tx.leases.renew(self._boot_id, expires_at), aside=True).result():
             self.lease = None
             raise LeaseLost(f"the lease of {self._role} {self._boot_id} has lapsed")
 

@@ -289,6 +289,9 @@ class SystemRepository(Protocol):
     def revision(self) -> int:
         """Grows with every change of tenants, users, policies: what caches compare."""
 
+    def changes(self) -> int:
+        """Grows with every commit that is not made ``aside``, where ``Database.mark`` needs it."""
+
     def bump(self) -> None: ...
     def alarm(self, kind: str, subject: str, message: str | None, now: int) -> None:
         """Raises (idempotent by kind and subject) or, with None, clears."""
@@ -423,12 +426,13 @@ class Database(Protocol):
 
     def read(self, work: Callable[[Tx], T]) -> T: ...
 
-    def mark(self) -> bytes | None:
-        """What is something else after any commit of any process: what was read since it came up still holds. None
-        where that cannot be told in microseconds. Raises BackendUnavailable."""
+    def mark(self) -> int | None:
+        """A number that is another one after any commit of any process, but for those made ``aside``: what was read
+        since it came up still holds. None where that cannot be told in microseconds. Raises BackendUnavailable."""
 
-    def write(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
-        """Queues a mutation; the future is done after the commit was flushed. Fair between tenants."""
+    def write(self, work: Callable[[Tx], T], tenant_id: int | None = None, *, aside: bool = False) -> Future[T]:
+        """Queues a mutation; the future is done after the commit was flushed. Fair between tenants. ``aside``: it
+        touches nothing that a space shows (metered traffic, leases, health), and ``mark`` stays."""
 
     def check(self) -> None:
         """Raises BackendUnavailable when the database is gone, was replaced or cannot be written."""

@@ -6,6 +6,8 @@ from gateway.db.session import Session
 from gateway.service.stored import Alarm
 
 _REVISION = "revision"
+CHANGES = "changes"
+"""Counts the commits after which what was read of a space may not hold any more."""
 
 
 class Systems:
@@ -14,6 +16,9 @@ class Systems:
 
     def revision(self) -> int:
         return int(self._s.scalar("SELECT value FROM counters WHERE name = ?", _REVISION) or 0)
+
+    def changes(self) -> int:
+        return int(self._s.scalar("SELECT value FROM counters WHERE name = ?", CHANGES) or 0)
 
     def bump(self) -> None:
         count(self._s, _REVISION)

@@ -26,6 +26,16 @@ def test_the_mark_stays_while_nothing_is_committed_and_moves_with_every_commit(d
     assert after != before
 
 
+def test_what_no_space_shows_leaves_the_mark_alone(db: SqlDatabase) -> None:
+    before = db.mark()
+    db.write(lambda tx: tx.system.put_fact("disk", "ok", "", None, NOW), aside=True).result()
+    assert db.mark() == before
+    together = [db.write(lambda tx: tx.system.set_meta("a", "1"), aside=number > 0) for number in range(3)]
+    for one in together:
+        one.result()
+    assert before is None or db.mark() != before
+
+
 def test_a_commit_of_another_process_moves_the_mark(url: str, db: SqlDatabase) -> None:
     before = db.mark()
     other = open_database(url, clock=lambda: NOW)
