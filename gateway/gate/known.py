@@ -56,7 +56,9 @@ class KnownHead:
         method = words[1].decode()
         if method not in METHODS:
             return None
-        return self._target._replace(method=method, path=words[2].decode(), query=(words[3] or b"").decode())
+        known = self._target
+        query = (words[3] or b"").decode()
+        return Target(method, words[2].decode(), query, known.host, known.length, known.expects)
 
 
 def whole_head(data: bytes, message: RawRequestMessage, target: Target, notes: Notes) -> KnownHead | None:

@@ -16,8 +16,8 @@ from gateway.exchange import FileBody, Reply
 from gateway.gate.connection import Connection
 from gateway.gate.filesend import Truncated, open_whole, read_small, send_file
 
-INLINE = 16 * 1024
-"""Bodies up to this go out in one write with their head."""
+INLINE = 64 * 1024
+"""Bodies up to this go out in one write with their head: copying them costs less than a second call of the system."""
 STREAM_BLOCK = 256 * 1024
 GATHERED = 64 * 1024
 """Of a generated body so much is collected first: short ones get a Content-Length."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from gateway.domain.errors import BackendUnavailable, InspectorUnavailable, KuradoError, Unavailable
 from gateway.hooks import PluginContext
@@ -71,7 +71,12 @@ class Plugin:
 
     def call(self, hook: str, **arguments: Any) -> Any:
         """Calls one hook of this plugin. Refusals (domain errors) pass; whatever else is wrong raises PluginFault."""
-        return self.guarded(hook, partial(self.callers[hook], **arguments))
+        if self._workers is not None or self._reported.get(hook, 0.0) is not None:
+            return self.guarded(hook, partial(self.callers[hook], **arguments))
+        try:
+            return self.callers[hook](**arguments)  # of a plugin in good health, and every request has several hooks
+        except (Exception, SystemExit) as error:
+            self._raise(hook, error)
 
     def guarded(self, hook: str, work: Callable[[], T], on_late: Callable[[], object] | None = None) -> T:
         """Runs ``work`` of this plugin within its deadline, as :meth:`call` does."""
@@ -81,15 +86,19 @@ class Plugin:
             else:
                 result = work()
         except (Exception, SystemExit) as error:
-            if is_fault(error):
-                self.fault(hook, error)
-                raise PluginFault(self.name, getattr(error, "retry_after", None)) from error
-            self._healthy(hook)
-            assert isinstance(error, KuradoError)
-            error.policy = error.policy or self.name
-            raise
+            self._raise(hook, error)
         self._healthy(hook)
         return result
+
+    def _raise(self, hook: str, error: Exception | SystemExit) -> NoReturn:
+        """A refusal as it is, a fault as PluginFault."""
+        if is_fault(error):
+            self.fault(hook, error)
+            raise PluginFault(self.name, getattr(error, "retry_after", None)) from error
+        self._healthy(hook)
+        assert isinstance(error, KuradoError)
+        error.policy = error.policy or self.name
+        raise error
 
     def fault(self, hook: str, error: BaseException) -> None:
         """Logs a fault and raises an operator alarm; repeated ones at most once a minute."""

@@ -64,9 +64,12 @@ class Decision:
     retry_at: int | None = None
 
 
+_SERVED = Decision()
+
+
 def access_decision(standing: Standing, call: Call, now: int) -> Decision:
     """ACC-01: the first of the reasons that holds."""
-    return _of_contract(standing, now) or _of_service(standing, now) or _of_call(standing, call) or Decision()
+    return _of_contract(standing, now) or _of_service(standing, now) or _of_call(standing, call) or _SERVED
 
 
 def _of_contract(standing: Standing, now: int) -> Decision | None:
