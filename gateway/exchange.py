@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 
 class Body(Protocol):
@@ -26,6 +26,15 @@ class Body(Protocol):
 
     async def read(self, limit: int) -> bytes:
         """The whole body; raises TooLarge above ``limit`` bytes without reading on."""
+
+
+@runtime_checkable
+class Filling(Protocol):
+    """Optional ability of a body: it comes into memory that is there already."""
+
+    async def fill(self, buffer: memoryview) -> int:
+        """Fills the buffer as far as the body goes, and tells how far: less than to its end only where the body ends.
+        Raises as ``blocks`` does."""
 
 
 class Headers(Protocol):

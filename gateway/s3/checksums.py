@@ -20,6 +20,7 @@ from gateway.domain.node import Version
 from gateway.exchange import Headers
 from gateway.s3.errors import S3Fault
 from gateway.s3.payload import Payload
+from gateway.service.digesting import Block
 
 FACT = "checksum"
 """``ALGORITHM TYPE BASE64`` among the facts of a version."""
@@ -34,17 +35,17 @@ Fields = Headers | Mapping[str, str]
 class Running(Protocol):
     """A checksum that is being computed."""
 
-    def update(self, block: bytes, /) -> None: ...
+    def update(self, block: Block, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
 class _Crc:
-    def __init__(self, step: Callable[[bytes, int], int], size: int) -> None:
+    def __init__(self, step: Callable[[Block, int], int], size: int) -> None:
         self._step = step
         self._size = size
         self._value = 0
 
-    def update(self, block: bytes) -> None:
+    def update(self, block: Block) -> None:
         self._value = self._step(block, self._value)
 
     def digest(self) -> bytes:
@@ -128,7 +129,7 @@ class ChecksumTap:
         if self._declared is not None:
             self._check_form(self._declared)
 
-    def feed(self, block: bytes) -> None:
+    def feed(self, block: Block) -> None:
         self._running.update(block)
 
     def close(self) -> Mapping[str, str]:

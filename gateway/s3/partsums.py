@@ -13,6 +13,7 @@ from gateway.domain.multipart import MultipartUpload, Part
 from gateway.exchange import Headers
 from gateway.s3.checksums import ALGORITHMS, COMPOSITE, FULL, PREFIX, Checksum, fact_of
 from gateway.s3.errors import S3Fault
+from gateway.service.digesting import Block
 
 _CRCS = ("CRC32", "CRC32C", "CRC64NVME")
 
@@ -50,7 +51,7 @@ class ComputingTap:
         self._running = ALGORITHMS[algorithm]()
         self.computed: Checksum | None = None
 
-    def feed(self, block: bytes) -> None:
+    def feed(self, block: Block) -> None:
         self._running.update(block)
 
     def close(self) -> Mapping[str, str]:
@@ -66,7 +67,7 @@ class CompositeTap:
     def __init__(self, checksum: Checksum) -> None:
         self.computed: Checksum | None = checksum
 
-    def feed(self, block: bytes) -> None:
+    def feed(self, block: Block) -> None:
         """Nothing to do."""
 
     def close(self) -> Mapping[str, str]:

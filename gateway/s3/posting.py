@@ -30,6 +30,7 @@ from gateway.s3.objects import digest_fault, refuse_unsupported
 from gateway.s3.request import S3Request, parse_key
 from gateway.s3.sigv4 import ALGORITHM, signing_key
 from gateway.s3.tagging import MAX_OBJECT_TAGS, tags_in
+from gateway.service.digesting import Block
 from gateway.service.objects import Key
 from gateway.service.placing import BY_KEY
 from gateway.service.receiving import receive
@@ -162,7 +163,7 @@ class LengthTap:
         self._policy = policy
         self._size = 0
 
-    def feed(self, block: bytes) -> None:
+    def feed(self, block: Block) -> None:
         self._size += len(block)
         if self._policy.high is not None and self._size > self._policy.high:
             raise S3Fault(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")

@@ -13,8 +13,11 @@ APART = 256 * 1024
 """From so many bytes on a thread of its own is worth its switch."""
 
 
+Block = bytes | memoryview
+
+
 class Digest(Protocol):
-    def update(self, block: bytes, /) -> None: ...
+    def update(self, block: Block, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -24,7 +27,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @contextmanager
-def digesting(digests: Collection[Digest], block: bytes) -> Iterator[None]:
+def digesting(digests: Collection[Digest], block: Block) -> Iterator[None]:
     """Updates the digests with the block, while the body of the ``with`` does what else there is to do with it."""
     if len(block) < APART:
         for digest in digests:

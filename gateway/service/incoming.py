@@ -31,7 +31,7 @@ from gateway.domain.units import disk_reserve
 from gateway.domain.upload import UploadInfo
 from gateway.hooks import Inspector
 from gateway.pluginhost import PluginHost
-from gateway.service.digesting import Digest, digesting
+from gateway.service.digesting import Block, Digest, digesting
 from gateway.service.guards import as_now
 from gateway.service.settling import Settling
 from gateway.service.smallblobs import SmallBlobs
@@ -115,7 +115,7 @@ class Receiving:
 class Tap(Protocol):
     """Somebody besides the digests and inspectors who wants to see the bytes: the checksums of S3."""
 
-    def feed(self, block: bytes) -> None: ...
+    def feed(self, block: Block) -> None: ...
     def close(self) -> Mapping[str, str]:
         """All bytes were seen: facts for the version. Raises DigestMismatch to refuse them."""
 
@@ -167,8 +167,9 @@ class Incoming(Generic[T]):
 
     # -- receive ------------------------------------------------------------------------------------------------------
 
-    def feed(self, block: bytes) -> None:
-        """Takes the next bytes: to the staging file, the digests and every inspector.
+    def feed(self, block: Block) -> None:
+        """Takes the next bytes: to the staging file, the digests and every inspector. The block is the caller's again
+        afterwards.
 
         Raises IncompleteBody above the declared length, TooLarge, QuotaExceeded, StorageFull, or an inspector's no.
         """
@@ -187,8 +188,10 @@ class Incoming(Generic[T]):
                 self._staging.write(block)
             for tap in self._taps:
                 tap.feed(block)
-            for inspector in self._inspectors:
-                inspector.feed(block)
+            if self._inspectors:
+                own = bytes(block)  # which a plugin may keep
+                for inspector in self._inspectors:
+                    inspector.feed(own)
 
     def _reserve(self) -> None:
         """Large bodies and those of unknown length hold their place in the quota while they arrive, step by step."""

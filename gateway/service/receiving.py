@@ -8,11 +8,11 @@ from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
 from gateway.domain.ids import SMALL_BYTES
-from gateway.exchange import Body
+from gateway.exchange import Body, Filling
+from gateway.service import buffers
 from gateway.service.incoming import Incoming
 
 T = TypeVar("T")
-_FEED = 1024 * 1024  # one hop to a thread for each MiB, not for each packet
 
 
 def _never(content: bytes) -> bool:  # noqa: ARG001
@@ -87,22 +87,20 @@ async def _receive_blocks(open_upload: Callable[[], Incoming[T]], body: Body, ex
         if not opening.cancelled() and not opening.exception():
             await asyncio.shield(loop.run_in_executor(executor, opening.result().abort))
         raise
+    source = body if isinstance(body, Filling) else _Copied(body)
+    buffer, other = buffers.lend(), buffers.lend()
     writing: asyncio.Future[Any] | None = None
-    waiting: list[bytes] = []
-    size = 0
     try:
-        async for block in body.blocks():
-            waiting.append(block)
-            size += len(block)
-            if size >= _FEED:
-                if writing:
-                    await asyncio.shield(writing)
-                writing = loop.run_in_executor(executor, upload.feed, b"".join(waiting))
-                waiting, size = [], 0
-        if writing:
-            await asyncio.shield(writing)
-        writing = ending = loop.run_in_executor(executor, _end, upload, b"".join(waiting))
-        return await asyncio.shield(ending)
+        while True:
+            size = await source.fill(buffer)
+            if writing:
+                await asyncio.shield(writing)
+            if size < buffers.SIZE:
+                break
+            writing = loop.run_in_executor(executor, upload.feed, buffer)
+            buffer, other = other, buffer
+        writing = ending = loop.run_in_executor(executor, _end, upload, buffer[:size])
+        done = await asyncio.shield(ending)
     except BaseException:
         # a cancelled request must not leave a thread writing to a closed file, whose number may be another's by then
         # (shield: to cancel a future does not stop its thread, and then nobody could wait for it)
@@ -111,8 +109,32 @@ async def _receive_blocks(open_upload: Callable[[], Incoming[T]], body: Body, ex
             writing.cancelled() or writing.exception()
         await asyncio.shield(loop.run_in_executor(executor, upload.abort))
         raise
+    buffers.give_back(buffer)
+    buffers.give_back(other)
+    return done
 
 
-def _end(upload: Incoming[T], rest: bytes) -> T:
+def _end(upload: Incoming[T], rest: memoryview) -> T:
     upload.feed(rest)
     return upload.finish()
+
+
+class _Copied:
+    """Fills buffers from a body that comes in blocks of its own."""
+
+    def __init__(self, body: Body) -> None:
+        self._blocks = body.blocks()
+        self._held = memoryview(b"")
+
+    async def fill(self, buffer: memoryview) -> int:
+        filled = 0
+        while filled < len(buffer):
+            if not self._held:
+                self._held = memoryview(await anext(self._blocks, b""))
+                if not self._held:
+                    break
+            piece = self._held[: len(buffer) - filled]
+            buffer[filled : filled + len(piece)] = piece
+            self._held = self._held[len(piece) :]
+            filled += len(piece)
+        return filled

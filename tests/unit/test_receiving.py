@@ -41,8 +41,8 @@ class SlowUpload:
         self._call("open")
         return cast(Upload, self)
 
-    def feed(self, block: bytes) -> None:
-        assert isinstance(block, bytes)
+    def feed(self, block: memoryview) -> None:
+        assert isinstance(block, memoryview)
         self._call("feed")
 
     def finish(self) -> None:
