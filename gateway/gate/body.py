@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from aiohttp import StreamReader
 
 from gateway.domain.errors import IncompleteBody, TooLarge
-from gateway.gate.limits import BLOCK
+from gateway.gate.directreceive import DirectReceive
+from gateway.gate.limits import BLOCK, DIRECT_REST
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -69,11 +74,17 @@ class WholeBody:
 
 
 class Line(Protocol):
-    """The connection, as a body sees it: ``reading`` is told when the handler begins and ends to wait for bytes."""
+    """The connection, as a body sees it."""
 
     body: RequestBody | None
 
     def write(self, data: bytes) -> None: ...
+    def begin_direct(self) -> socket.socket | None:
+        """The socket, from which the rest of the body is received by others than transport and parser from now on, to
+        its last byte or to the end of the connection; None where that cannot be."""
+
+    def end_direct(self) -> None:
+        """The body is whole: what follows is read as before."""
 
 
 class RequestBody:
@@ -102,6 +113,9 @@ class RequestBody:
         self._stream = stream
         self._expects = expects and length != 0
         self._clock = clock
+        self._direct: DirectReceive | None = None
+        self._is_filling = False
+        self._ahead = memoryview(b"")
         self.on_bytes = on_bytes
 
     @property
@@ -119,6 +133,8 @@ class RequestBody:
         """Bytes that have not come from the line yet; None when only the client knows."""
         if self.is_complete:
             return 0
+        if self._direct is not None:
+            return self._direct.rest
         return None if self.length is None else self.length - self._stream.total_bytes
 
     def take(self) -> bytes | None:
@@ -127,7 +143,7 @@ class RequestBody:
             return None
         self._expects = False
         data = stream.read_nowait()
-        self._count(data)
+        self._count(len(data))
         return data
 
     async def blocks(self) -> AsyncIterator[bytes]:
@@ -146,32 +162,76 @@ class RequestBody:
 
     async def next(self) -> bytes:
         """The next bytes, b"" at the end; IncompleteBody."""
+        if self._ahead:
+            block, self._ahead = bytes(self._ahead), memoryview(b"")
+            return block
+        if self._direct is not None:
+            room = bytearray(min(BLOCK, self._direct.rest))
+            await self._coming(self._direct.fill, memoryview(room))
+            return bytes(room)
+        return await self._next(BLOCK)
+
+    async def fill(self, buffer: memoryview) -> int:
+        """Fills the buffer as far as the body goes, and tells how far; IncompleteBody. A large rest comes directly."""
+        if not self._is_filling:
+            self._is_filling = True
+            self._begin_direct()
+        filled = min(len(buffer), len(self._ahead))
+        buffer[:filled], self._ahead = self._ahead[:filled], self._ahead[filled:]
+        if self._direct is not None:
+            return filled + await self._coming(self._direct.fill, buffer[filled:])
+        while filled < len(buffer) and (block := await self._next(len(buffer) - filled)):
+            buffer[filled : filled + len(block)] = block
+            filled += len(block)
+        return filled
+
+    async def _next(self, limit: int) -> bytes:
+        block = await self._coming(self._stream.read, limit) if self.length != 0 else b""
+        self._count(len(block))
+        if not block and self.length is not None and self.received != self.length:
+            raise IncompleteBody(f"{self.received} of {self.length} bytes came")
+        return block
+
+    def _begin_direct(self) -> None:
+        """Without a turn of the loop between: what the parser has seen is taken first, and may bring more out of it."""
+        if self.length is None or self.length - self._stream.total_bytes < DIRECT_REST or self._stream.exception():
+            return
+        ahead = []
+        while block := self._stream.read_nowait():
+            self._count(len(block))
+            ahead.append(block)
+        self._ahead = memoryview(b"".join(ahead))
+        rest = self.length - self.received
+        line = self._line.begin_direct() if rest >= DIRECT_REST else None
+        if line is not None:
+            self._direct = DirectReceive(line, rest, self._count, self._line.end_direct)
+
+    async def _coming(self, read: Callable[[A], Awaitable[T]], wish: A) -> T:
+        """Waits for what the client sends; the time is the client's. IncompleteBody."""
         wanted, self._expects = self.is_expected, False
         self.waiting_since = self._clock()
         try:
             if wanted:
                 self._line.write(CONTINUE)
-            block = await self._stream.read(BLOCK) if self.length != 0 else b""
+            return await read(wish)
         except Exception as error:
             # a broken line, a malformed chunk, too slow: the parser's errors have no common base
             raise IncompleteBody(str(error) if isinstance(error, IncompleteBody) else "the body was cut off") from error
         finally:
             self.waited += self._clock() - self.waiting_since
             self.waiting_since = None
-        self._count(block)
-        if not block and self.length is not None and self.received != self.length:
-            raise IncompleteBody(f"{self.received} of {self.length} bytes came")
-        return block
 
-    def _count(self, block: bytes) -> None:
-        self.taken += len(block)
-        self.received += len(block)
-        if block:
-            self.on_bytes(len(block))
+    def _count(self, size: int) -> None:
+        self.taken += size
+        self.received += size
+        if size:
+            self.on_bytes(size)
 
     def is_too_slow(self, now: float, window: float, rate: int) -> bool:
         """Whether the client had ``window`` seconds to send and used them for less than ``rate`` bytes a second. Time
         in which we did not ask for bytes does not count against it."""
+        if self._direct is not None:
+            self._direct.take()  # what the system has gathered so far
         waited = self.waited + (now - self.waiting_since if self.waiting_since is not None else 0.0)
         if waited < window:
             return False
@@ -186,3 +246,5 @@ class RequestBody:
         """Ends a read that waits, and all later ones, with an error."""
         if not self._stream.is_eof():
             self._stream.set_exception(error)
+        if self._direct is not None:
+            self._direct.fail(error)

@@ -202,6 +202,8 @@ class Connection(BaseProtocol):
         self._parser = None
         if self._current is not None and not self._current.stream.is_eof():
             self._current.stream.set_exception(exc or ConnectionResetError("the client is gone"))
+        if self.body is not None:
+            self.body.fail(ConnectionResetError("the client is gone"))
         if self.direct is not None:
             self.direct.fail(ConnectionResetError("the client is gone"))
             self.direct.close()
@@ -300,6 +302,19 @@ class Connection(BaseProtocol):
         if self._stream is EMPTY_PAYLOAD:
             return data.endswith(_HEAD_END)
         return not self._in_body and self._known is not None and self._known.again(data) is not None
+
+    def begin_direct(self) -> socket.socket | None:
+        """Implements ``body.Line``. The parser does not see these bytes: no other may ever come to it."""
+        if self.ssl_context is not None or self.transport is None or self.transport.is_closing() or self._half_closed:
+            return None
+        self._pause_transport_reading()
+        self._parser = None
+        return self.line()
+
+    def end_direct(self) -> None:
+        self._parser, self._at_head = self._new_parser(self._loop), True
+        if self._stream is not None:
+            self._stream.feed_eof()  # which lets the transport read again
 
     def _refuse(self, malformed: Malformed, raw: bytes) -> None:
         """Queues the refusal behind what is under way, and reads nothing more. A body that was being read is cut.

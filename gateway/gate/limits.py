@@ -8,6 +8,8 @@ from dataclasses import dataclass
 READ_BUFFER = 1024 * 1024
 """A connection reads ahead of its handler by at most twice this."""
 BLOCK = 1024 * 1024
+DIRECT_REST = 512 * 1024
+"""From so many bytes on the rest of a body is worth being received directly."""
 QUEUED = 32
 """Requests that a client may send ahead of its answers; from there on nothing more is read."""
 AT_ONCE = 8
