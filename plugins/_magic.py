@@ -8,6 +8,7 @@ line knows is ``text/plain`` when its head is UTF-8 text without control charact
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 HEAD = 4096
 
@@ -58,6 +59,12 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"{\\rtf", "application/rtf"),
     (0, b"L\x00\x00\x00\x01\x14\x02\x00", "application/x-ms-shortcut"),
 )
+_BY_FIRST: dict[int, list[tuple[bytes, str]]] = {}
+"""Those at the very beginning, by their first byte: most files have none of them."""
+for _offset, _signature, _type in _SIGNATURES:
+    if not _offset:
+        _BY_FIRST.setdefault(_signature[0], []).append((_signature, _type))
+_LATER = [one for one in _SIGNATURES if one[0]]
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _FTYP = {
     b"avif": "image/avif",
@@ -83,6 +90,7 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 """What no text holds: all below the blank but tab, line ends, form feed and escape."""
 
 
+@lru_cache(maxsize=2)  # whoever looks at an upload asks this of the same bytes
 def sniff(head: bytes) -> str:
     """The media type that the first ``HEAD`` bytes (fewer if the file is shorter) speak of."""
     if head[:2] == b"MZ" and b"\x00" in head[:64]:  # a DOS head of 64 bytes is never without zeros, a text always
@@ -91,9 +99,12 @@ def sniff(head: bytes) -> str:
         return _RIFF.get(head[8:12], OCTETS)
     if head[4:8] == b"ftyp":
         return _FTYP.get(head[8:12], "video/mp4")
-    for offset, signature, media_type in _SIGNATURES:
-        if head.startswith(signature, offset):
+    for signature, media_type in _BY_FIRST.get(head[0], ()) if head else ():
+        if head.startswith(signature):
             return _inside_zip(head) if media_type == "application/zip" else media_type
+    for offset, signature, media_type in _LATER:
+        if head.startswith(signature, offset):
+            return media_type
     return _text_type(head)
 
 

@@ -7,7 +7,7 @@ does not apply, so a rule asks ``has(image.pixels)`` before it uses ``image.pixe
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,11 +107,33 @@ class ContentPolicy:
     rules: tuple[Rule, ...]
     blocked: frozenset[str] = frozenset()
     blocklist: Verdict | None = None
+    roots: frozenset[str] = field(init=False)
+    """All roots that some rule names: no other facts need to be known."""
+    _any: cel.Program | None = field(init=False, compare=False, repr=False)
 
-    @property
-    def roots(self) -> frozenset[str]:
-        """All roots that some rule names: no other facts need to be known."""
-        return frozenset().union(*(rule.roots for rule in self.rules))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "roots", frozenset().union(*(rule.roots for rule in self.rules)))
+        object.__setattr__(self, "_any", _any_of(self.rules))
+
+    def matching(self, facts: Mapping[str, Any]) -> list[Rule]:
+        """The rules that speak of a content with these facts, all of ``roots``. RuleFailed when one cannot be told."""
+        return [] if self._is_passed(facts) else [rule for rule in self.rules if rule.matches(facts)]
+
+    def _is_passed(self, facts: Mapping[str, Any]) -> bool:
+        """Whether surely no rule matches, which is nearly always so and then one question."""
+        try:
+            return self._any is not None and self._any.execute({root: facts[root] for root in self.roots}) is False
+        except Exception:
+            return False  # each rule for itself tells what failed
+
+
+def _any_of(rules: Sequence[Rule]) -> cel.Program | None:
+    """One expression of all rules: false only where each is, for CEL's ``||`` drops a failure only beside a truth. None
+    where they are too many for one."""
+    try:
+        return cel.compile(" || ".join(f"({rule.when}\n)" for rule in rules) or "false")
+    except ValueError:
+        return None
 
 
 def parse_policy(document: Mapping[str, Any], provided: Collection[str] | None = ()) -> ContentPolicy:

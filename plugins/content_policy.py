@@ -123,7 +123,7 @@ class ContentPolicyPlugin:
             return policy.blocklist
         with staged.open() as file:
             facts = late_facts(upload, file, staged.size, staged.sha256, policy.roots, self._providers())
-        verdicts = [rule.verdict() for rule in policy.rules if rule.matches(facts)]
+        verdicts = [rule.verdict() for rule in policy.matching(facts)]
         return max(verdicts, key=lambda one: one.severity, default=None)
 
     @hookimpl
