@@ -9,6 +9,8 @@ import threading
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00Z: 42 bits of milliseconds last until 2159
 _RANDOM_BITS = 21
 _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
+_DICE = 4  # bytes of chance in a number
+_DRAWN = 256 * _DICE  # at once: each draw gives up the interpreter to other threads
 
 
 class Ids:
@@ -16,6 +18,7 @@ class Ids:
 
     def __init__(self) -> None:
         self._last = 0
+        self._drawn = b""
         self._lock = threading.Lock()
 
     def new(self, now: int) -> int:
@@ -26,9 +29,10 @@ class Ids:
     def block(self, now: int, count: int) -> range:
         """So many numbers at once, one after the other, for things that come into being together. Blocks of two
         processes in the same millisecond collide ``count`` times as often."""
-        dice = int.from_bytes(os.urandom(4))
-        wanted = (max(0, now - _EPOCH_MS) << _RANDOM_BITS) | (dice & _RANDOM_MASK)
         with self._lock:
+            self._drawn = self._drawn[_DICE:] or os.urandom(_DRAWN)
+            dice = int.from_bytes(self._drawn[:_DICE])
+            wanted = (max(0, now - _EPOCH_MS) << _RANDOM_BITS) | (dice & _RANDOM_MASK)
             first = max(self._last + 1 + (dice >> _RANDOM_BITS & 15), wanted)
             self._last = first + count - 1
         return range(first, first + count)

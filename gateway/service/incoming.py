@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from gateway.domain.errors import (
     StorageFull,
     TooLarge,
 )
-from gateway.domain.ids import Ids
+from gateway.domain.ids import SMALL_BYTES, Ids
 from gateway.domain.tenant import Limits
 from gateway.domain.units import disk_reserve
 from gateway.domain.upload import UploadInfo
@@ -38,6 +39,7 @@ from gateway.service.smallblobs import SmallBlobs
 from gateway.service.staging import Staging
 from gateway.service.unit_of_work import Database
 
+_LOOK = 0.1  # seconds between two looks at the disk for small bodies
 RESERVE_STEP = 64 * 1024 * 1024
 T = TypeVar("T")
 
@@ -68,6 +70,8 @@ class Receiving:
         self.settings = settings
         self._unreturned: dict[int, int] = {}
         self._has_rows = False
+        self._looked = float("-inf")
+        self._found = 0
         self.unsettled: set[int] = set()
         """Uploads that may have left a blob which no version names: a process that ends with any must be swept."""
 
@@ -76,10 +80,18 @@ class Receiving:
             raise TooLarge(f"the largest upload allowed has {self.settings.max_size} bytes")
         if length == 0:
             return
-        disk = os.statvfs(self.settings.staging)
-        # twice: what the database keeps for itself may have been given up already
-        if (length or 1) > disk.f_bavail * disk.f_frsize - 2 * disk_reserve(disk.f_blocks * disk.f_frsize):
+        if (length or 1) > self._room(length):
             raise StorageFull("the storage of this gateway is full")
+
+    def _room(self, length: int | None) -> int:
+        """Bytes that may still come in. For small bodies as of a moment ago: to look costs more than it tells."""
+        moment = time.monotonic()
+        if length is None or length > SMALL_BYTES or moment - self._looked > _LOOK:
+            disk = os.statvfs(self.settings.staging)
+            # twice: what the database keeps for itself may have been given up already
+            self._found = disk.f_bavail * disk.f_frsize - 2 * disk_reserve(disk.f_blocks * disk.f_frsize)
+            self._looked = moment
+        return self._found
 
     @property
     def takes_small(self) -> bool:
@@ -151,6 +163,7 @@ class Incoming(Generic[T]):
         self._size = 0
         self._reserved = 0
         self._holds_place = False
+        self._awaited = False
         self._inspectors: list[Inspector] = []
         wanted = {"sha-256", *info.declared.digests, *digests}
         self._digests: dict[str, Digest] = {name: hashlib.new(name.replace("-", "")) for name in wanted}
@@ -236,9 +249,10 @@ class Incoming(Generic[T]):
         finally:
             self.abort()
 
-    def finish_with(self, content: bytes) -> Future[T]:
+    def finish_with(self, content: bytes, *, awaited: bool = False) -> Future[T]:
         """``feed`` of the whole body and ``finish``; what it raises is raised at once, or by the future when only the
-        commit is refused."""
+        commit is refused. ``awaited``: by the event loop that calls this."""
+        self._awaited = awaited
         try:
             self.feed(content)
             self._close()

@@ -25,6 +25,13 @@ SELECT {_COLUMNS} FROM locks l CROSS JOIN nodes n
 WHERE l.tenant_id = (SELECT tenant_id FROM nodes WHERE id = ?) AND l.expires_at > ?
 AND n.id = l.node_id AND n.parent_id = ?"""
 
+_FEW = 16
+_ON_FEW = [
+    f"SELECT {_COLUMNS} FROM locks l WHERE l.node_id IN ({', '.join('?' * count) or 'NULL'}) AND l.expires_at > ?"
+    for count in range(_FEW + 1)
+]
+"""By the number of nodes: a path has few, and a list in one parameter costs as much as finding them."""
+
 
 class Locks:
     def __init__(self, session: Session) -> None:
@@ -39,8 +46,10 @@ class Locks:
         )  # fmt: skip
 
     def on_nodes(self, node_ids: Sequence[int], now: int) -> list[Lock]:
-        sql = f"SELECT {_COLUMNS} FROM locks l WHERE l.node_id {self._s.in_list} AND l.expires_at > ?"
-        return [_lock(row) for row in self._s.rows(sql, self._s.array(node_ids), now)]
+        if len(node_ids) > _FEW:
+            sql = f"SELECT {_COLUMNS} FROM locks l WHERE l.node_id {self._s.in_list} AND l.expires_at > ?"
+            return [_lock(row) for row in self._s.rows(sql, self._s.array(node_ids), now)]
+        return [_lock(row) for row in self._s.rows(_ON_FEW[len(node_ids)], *node_ids, now)]
 
     def below(self, node_id: int, now: int) -> list[Lock]:
         tokens = self._tokens_below(node_id)
