@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, String, Table, Text
@@ -16,7 +18,7 @@ from sqlalchemy import Column, String, Table, Text
 from gateway.db.metadata import Big, metadata
 from gateway.db.session import Row, Session
 from gateway.domain.events import Event
-from gateway.hooks import TrafficSample
+from gateway.hooks import TrafficSample, UsageLedger
 from gateway.service.stored import HourUsage
 
 HOUR = 3_600_000
@@ -139,24 +141,15 @@ class UsageRepository:
     # -- booking ------------------------------------------------------------------------------------------------------
 
     def storage_event(self, event: Event) -> None:
-        state = self._s.row(
-            "SELECT seq, at, used_bytes, used_files, closed_until FROM usage_state WHERE tenant_id = ?", event.tenant_id
-        )
-        seq, last_at, before, _, closed_until = state or (0, event.at, 0, 0, 0)
-        if event.seq <= seq:
-            return
-        at = max(event.at, last_at, closed_until)
-        hour = at - at % HOUR
-        row = self._s.row(
-            "SELECT byte_ms, last_at, peak_bytes FROM usage_hours WHERE tenant_id = ? AND hour = ?",
-            event.tenant_id, hour,
-        )  # fmt: skip
-        byte_ms, since, peak = (int(row[0]), row[1], row[2]) if row else (0, hour, before)
-        self._s.run(
-            _PUT_HOUR, event.tenant_id, hour, str(byte_ms + before * (at - since)), at, max(peak, event.used_bytes),
-            event.used_bytes, event.used_files,
-        )  # fmt: skip
-        self._s.run(_PUT_STATE, event.tenant_id, event.seq, at, event.used_bytes, event.used_files, hour)
+        with self.together() as ledger:
+            ledger.storage_event(event)
+
+    @contextmanager
+    def together(self) -> Iterator[UsageLedger]:
+        """A ledger for many events: what they come to is read once and stored once, at the end of the block."""
+        ledger = _Together(self._s, self)
+        yield ledger
+        ledger.store()
 
     def traffic(self, samples: Sequence[TrafficSample]) -> None:
         for boot_id in sorted({sample.boot_id for sample in samples}):
@@ -287,6 +280,70 @@ class UsageRepository:
         return [
             {"source": row[0], "id": row[1], "type": row[2], "at": row[3], "data": json.loads(row[4])} for row in rows
         ]
+
+
+@dataclass(slots=True)
+class _Booked:
+    """A tenant's state, as in ``usage_state``, and its last hour, as in ``usage_hours``."""
+
+    seq: int
+    at: int
+    used_bytes: int
+    used_files: int
+    closed_until: int
+    first_hour: int = -1
+    hour: int = -1
+    byte_ms: int = 0
+    peak: int = 0
+
+
+class _Together:
+    """Implements ``UsageLedger``. Events of a tenant come in their order."""
+
+    def __init__(self, session: Session, usage: UsageRepository) -> None:
+        self._s = session
+        self._tenants: dict[int, _Booked] = {}
+        self.traffic = usage.traffic
+
+    def storage_event(self, event: Event) -> None:
+        tenant = self._tenants.get(event.tenant_id) or self._known(event)
+        if event.seq <= tenant.seq:
+            return
+        at = max(event.at, tenant.at, tenant.closed_until)
+        hour, since = at - at % HOUR, tenant.at
+        if hour != tenant.hour:
+            self._store_hour(event.tenant_id, tenant)
+            since = self._begin_hour(event.tenant_id, tenant, hour)
+        tenant.byte_ms += tenant.used_bytes * (at - since)
+        tenant.peak = max(tenant.peak, event.used_bytes)
+        tenant.seq, tenant.at = event.seq, at
+        tenant.used_bytes, tenant.used_files = event.used_bytes, event.used_files
+
+    def store(self) -> None:
+        for tenant_id, one in self._tenants.items():
+            if one.hour >= 0:
+                self._store_hour(tenant_id, one)
+                self._s.run(_PUT_STATE, tenant_id, one.seq, one.at, one.used_bytes, one.used_files, one.first_hour)
+
+    def _known(self, event: Event) -> _Booked:
+        sql = "SELECT seq, at, used_bytes, used_files, closed_until FROM usage_state WHERE tenant_id = ?"
+        row = self._s.row(sql, event.tenant_id) or (0, event.at, 0, 0, 0)
+        known = self._tenants[event.tenant_id] = _Booked(*row)
+        return known
+
+    def _begin_hour(self, tenant_id: int, tenant: _Booked, hour: int) -> int:
+        """Goes on with an hour, from the instant that is returned."""
+        sql = "SELECT byte_ms, last_at, peak_bytes FROM usage_hours WHERE tenant_id = ? AND hour = ?"
+        row = self._s.row(sql, tenant_id, hour)
+        tenant.hour, tenant.first_hour = hour, hour if tenant.first_hour < 0 else tenant.first_hour
+        tenant.byte_ms, tenant.peak = (int(row[0]), row[2]) if row else (0, tenant.used_bytes)
+        return row[1] if row else hour
+
+    def _store_hour(self, tenant_id: int, one: _Booked) -> None:
+        if one.hour >= 0:
+            self._s.run(
+                _PUT_HOUR, tenant_id, one.hour, str(one.byte_ms), one.at, one.peak, one.used_bytes, one.used_files
+            )
 
 
 def _hour(tenant_id: int, storage: tuple[int, int, int, int, int], traffic: Row | None) -> HourUsage:

@@ -331,9 +331,10 @@ class Outbox:
 
 def _book(tx: Tx, subscriber: Subscriber, cursor: Cursor, events: Sequence[Event], fence: int, at: list[Event]) -> None:
     at.clear()
-    for event in events:
-        at.append(event)
-        subscriber.deliver(event, tx.usage)
+    with tx.usage.together() as ledger:
+        for event in events:
+            at.append(event)
+            subscriber.deliver(event, ledger)
     at.clear()
     if not tx.events.advance(cursor.subscriber, cursor.tenant_id, cursor.seq, events[-1].seq, fence):
         raise FenceLost(f"the cursor of {cursor.subscriber} is no longer ours")

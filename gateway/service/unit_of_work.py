@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from gateway.domain.acts import Act
@@ -308,6 +309,9 @@ class SystemRepository(Protocol):
 class UsageRepository(UsageLedger, Protocol):
     """Metering's figures. Storage figures derive from events, traffic from samples keyed (boot_id, n)."""
 
+    def together(self) -> AbstractContextManager[UsageLedger]:
+        """A ledger for many events, which stores what they come to at the end of the block."""
+
     def hours(self, tenant_id: int, start: int, end: int) -> list[HourUsage]:
         """Hours that start in [start, end), filled up to ``end`` (capped by the caller) from the last known figures."""
 
@@ -433,6 +437,10 @@ class Database(Protocol):
     def write(self, work: Callable[[Tx], T], tenant_id: int | None = None, *, aside: bool = False) -> Future[T]:
         """Queues a mutation; the future is done after the commit was flushed. Fair between tenants. ``aside``: it
         touches nothing that a space shows (metered traffic, leases, health), and ``mark`` stays."""
+
+    def write_soon(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
+        """As ``write``, for an event loop that awaits the future: queued at the end of the loop's turn, with all else
+        that the turn brings. The loop's own thread must not block on it."""
 
     def check(self) -> None:
         """Raises BackendUnavailable when the database is gone, was replaced or cannot be written."""
