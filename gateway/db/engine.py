@@ -59,6 +59,9 @@ class SqlDatabase:
     def write(self, work: Callable[[Tx], T], tenant_id: int | None = None, *, aside: bool = False) -> Future[T]:
         return self._writer.submit(work, tenant_id, aside)
 
+    def write_soon(self, work: Callable[[Tx], T], tenant_id: int | None = None) -> Future[T]:
+        return self._writer.submit_soon(work, tenant_id)
+
     def check(self) -> None:
         self._source.verify()
         self.read(lambda tx: tx.system.revision())

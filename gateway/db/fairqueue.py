@@ -31,12 +31,13 @@ class FairQueue:
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, item: Item) -> None:
-        """Queues behind the items of the same tenant. Raises Closed."""
+    def put(self, *items: Item) -> None:
+        """Queues each behind the items of the same tenant. Raises Closed."""
         with self._changed:
             if self._closed:
                 raise Closed
-            self._queues.setdefault(item.key, deque()).append(item)
+            for item in items:
+                self._queues.setdefault(item.key, deque()).append(item)
             self._changed.notify()
 
     def take(self, most: int) -> list[Item]:

@@ -20,6 +20,9 @@ from gateway.domain.errors import BackendUnavailable
 WAIT = 8.0
 """Seconds after which a holder that does not let go (a stopped process) is trouble worth a 503."""
 
+_LOOKS, _PAUSE = 20, 0.0003
+"""How often, and after how many seconds each, who waits looks itself."""
+
 
 class FileLock:
     """For one thread at a time. The files stay: removing a lock file would let two processes hold it."""
@@ -59,7 +62,7 @@ class _Flock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._block(descriptor, deadline - time.monotonic())
+            self._block(descriptor, deadline)
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -78,11 +81,17 @@ class _Flock:
                 raise BackendUnavailable("the lock file of the database cannot be opened") from error
         return self._descriptor
 
-    def _block(self, descriptor: int, wait: float) -> None:
-        """flock has no deadline, so a helper waits in it; one that comes too late closes what it got."""
+    def _block(self, descriptor: int, deadline: float) -> None:
+        """Most holders let go within a batch. flock itself has no deadline, so for others a helper waits in it, which
+        costs a thread; one that comes too late closes what it got."""
+        for _ in range(_LOOKS):
+            time.sleep(_PAUSE)
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
         waiter = _Waiter(descriptor)
         waiter.start()
-        if not waiter.granted.wait(wait) and waiter.give_up():
+        if not waiter.granted.wait(deadline - time.monotonic()) and waiter.give_up():
             self._descriptor = None  # the helper owns it now
             raise BackendUnavailable("another process keeps the database locked")
 

@@ -1,4 +1,4 @@
-"""The one writing thread of a process: what waits is committed together, each of several in its own savepoint.
+"""The one writing thread of a process: what waits is committed together.
 
 A flush costs milliseconds however much it flushes, so the work that came in while one batch was flushed is the next
 batch. Who fails alone is undone alone. When a whole batch is lost (a conflict, a full disk), its members are tried one
@@ -7,6 +7,7 @@ by one, so that only those fail that must.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import threading
@@ -31,6 +32,9 @@ MOST = 128
 
 BUDGET = 0.025
 """Seconds of work after which a batch is committed: what others wait for."""
+
+CAREFUL = 100
+"""Batches with savepoints after one in which somebody failed: refusals come in swarms."""
 
 TRIES = 6
 """For a mutation whose transaction conflicts with another's."""
@@ -69,18 +73,41 @@ class BatchWriter:
         self._tx: Transaction | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._careful = 0
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Item]] = {}
         self.trouble: BaseException | None = None
         """The last failure of the database itself, until a commit succeeds."""
 
     def submit(self, work: Callable[[Any], T], key: int | None, aside: bool = False) -> Future[T]:
         """Queues a mutation; its future is done after the flush. Never raises."""
         item = Item(work, key, aside)
-        try:
-            self._start()
-            self._queue.put(item)
-        except Closed:
-            item.future.set_exception(BackendUnavailable("the gateway is stopping"))
+        self._start()
+        self._put(item)
         return item.future
+
+    def submit_soon(self, work: Callable[[Any], T], key: int | None) -> Future[T]:
+        """As ``submit``, for an event loop: what it brings in one turn is queued together at the turn's end. A writer
+        that began with the first would fight with the loop for the interpreter, and flush once more for it."""
+        item = Item(work, key)
+        self._start()
+        loop = asyncio.get_running_loop()
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            self._gathered[loop] = [item]
+            loop.call_soon(self._put_gathered, loop)
+        else:
+            gathered.append(item)
+        return item.future
+
+    def _put_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._put(*self._gathered.pop(loop, ()))
+
+    def _put(self, *items: Item) -> None:
+        try:
+            self._queue.put(*items)
+        except Closed:
+            for item in items:
+                item.future.set_exception(BackendUnavailable("the gateway is stopping"))
 
     def is_self(self) -> bool:
         """Whether the calling thread is the writer, which must not wait for itself."""
@@ -88,6 +115,8 @@ class BatchWriter:
 
     def close(self) -> None:
         """Commits what is queued, then ends the thread."""
+        for loop in list(self._gathered):
+            self._put_gathered(loop)  # of a loop that has ended
         self._queue.close()
         if self._thread is not None:
             self._thread.join()
@@ -192,13 +221,28 @@ class BatchWriter:
         return outcomes
 
     def _work(self, session: Session, tx: Transaction, items: Sequence[Item]) -> list[_Outcome]:
-        """Each item in its savepoint, until the time is up; one alone is undone with its transaction."""
+        """What the items come to, until the time is up. Nearly always nobody fails, and then nobody needs a savepoint:
+        a batch in which somebody does is undone and done again with them."""
         if len(items) == 1:
             return [self._alone_in(session, tx, items[0])]
+        if self._careful:
+            self._careful -= 1
+            return self._each(items, lambda item: self._one(session, tx, item))
+        try:
+            return self._each(items, lambda item: _Outcome(item, item.work(tx)))
+        except BaseException as error:
+            if self._source.fault(error) is not Fault.OWN or not session.alive():
+                raise
+        self._careful = CAREFUL
+        session.command("ROLLBACK")
+        self._source.begin_write(session, {item.key for item in items})
+        return self._each(items, lambda item: self._one(session, tx, item))
+
+    def _each(self, items: Sequence[Item], do: Callable[[Item], _Outcome]) -> list[_Outcome]:
         outcomes: list[_Outcome] = []
         deadline = time.monotonic() + BUDGET
         for item in items:
-            outcomes.append(self._one(session, tx, item))
+            outcomes.append(do(item))
             if time.monotonic() > deadline:
                 break
         return outcomes
@@ -213,13 +257,9 @@ class BatchWriter:
 
     def _one(self, session: Session, tx: Transaction, item: Item) -> _Outcome:
         session.command("SAVEPOINT item")
-        try:
-            outcome = _Outcome(item, item.work(tx))
-        except BaseException as error:
-            if self._source.fault(error) is not Fault.OWN or not session.alive():
-                raise
+        outcome = self._alone_in(session, tx, item)
+        if outcome.error is not None:
             session.command("ROLLBACK TO SAVEPOINT item")
-            outcome = _Outcome(item, error=error)
         session.command("RELEASE SAVEPOINT item")
         return outcome
 

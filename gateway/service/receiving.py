@@ -31,7 +31,7 @@ async def receive(
     """
     if body.length is not None and body.length <= SMALL_BYTES and (content := body.take()) is not None:
         if at_once(content):
-            return await _committed(open_upload().finish_with(content))
+            return await _committed(open_upload().finish_with(content, awaited=True))
         return await _committed(_in_thread(lambda: open_upload().finish_with(content), executor))
     return await _receive_blocks(open_upload, body, executor)
 

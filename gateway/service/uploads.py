@@ -204,7 +204,8 @@ class Upload(Incoming[Placed]):
             with self._telling_digest():
                 return self._place(tx, version, content)
 
-        return self._uploads.db.write(work, self.info.caller.tenant.id)
+        db = self._uploads.db
+        return (db.write_soon if self._awaited else db.write)(work, self.info.caller.tenant.id)
 
     def _place(self, tx: Tx, version: Version, content: bytes | None) -> Placed:
         """ONE transaction: conditions and locks again, usage against the limit, version, node and event; and the bytes

@@ -101,7 +101,7 @@ class SmallUpload:
         self.committed: Future[str] = Future()
         self.begun = threading.Event()
 
-    def finish_with(self, content: bytes) -> Future[str]:
+    def finish_with(self, content: bytes, *, awaited: bool = False) -> Future[str]:
         self.thread, self.content = threading.current_thread(), content
         self.begun.set()
         return self.committed
