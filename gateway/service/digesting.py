@@ -1,5 +1,5 @@
-"""Digests of large blocks beside each other: hashlib lets other threads run meanwhile, and one core that does SHA-256
-and MD5 after each other, and writes the bytes, too, takes no more than 400 MB a second."""
+"""Digests of large blocks beside each other and beside the disk: hashlib lets other threads run meanwhile, and one core
+that does SHA-256 and MD5 after each other takes no more than 500 MB a second, even before it waits for a write."""
 
 from __future__ import annotations
 
@@ -34,10 +34,8 @@ def digesting(digests: Collection[Digest], block: Block) -> Iterator[None]:
             digest.update(block)
         yield
         return
-    first, *others = digests
-    running = [_threads().submit(digest.update, block) for digest in others]
+    running = [_threads().submit(digest.update, block) for digest in digests]
     try:
         yield
-        first.update(block)
     finally:
         wait(running)
