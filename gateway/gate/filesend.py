@@ -20,6 +20,8 @@ from gateway.gate.connection import Connection
 PUSH = 2 * 1024 * 1024
 """Sent at most in one turn of the loop, so that a fast client does not hold it."""
 READ_AHEAD = 4 * 1024 * 1024
+NEXT = 1024 * 1024
+"""Read ahead with a small piece of a file that is not in memory."""
 
 
 class Truncated(Exception):
@@ -39,17 +41,45 @@ def open_whole(path: Path, body: FileBody) -> int:
     return descriptor
 
 
+def read_at_hand(descriptor: int, body: FileBody) -> bytes | None:
+    """All of a small answer, where the system has it in memory; None where it would have to be waited for."""
+    return _joined(body, lambda start, length: _cached(descriptor, start, length))
+
+
 def read_small(descriptor: int, body: FileBody) -> bytes:
-    """All of a small answer. Truncated."""
-    parts: list[bytes] = []
+    """All of a small answer, from the disk if need be: not for event loops. Truncated.
+
+    What follows is read ahead: clients read a file in pieces, each with a request, and so with a descriptor, of its
+    own, from which the system learns nothing.
+    """
+
+    def read(start: int, length: int) -> bytes:
+        os.posix_fadvise(descriptor, start, NEXT, os.POSIX_FADV_WILLNEED)
+        return os.pread(descriptor, length, start)
+
+    content = _joined(body, read)
+    if content is None:
+        raise Truncated
+    return content
+
+
+def _joined(body: FileBody, read: Callable[[int, int], bytes | bytearray | None]) -> bytes | None:
+    """The slices with what stands between them; None when one cannot be read whole."""
+    parts: list[bytes | bytearray] = []
     for before, start, length in body.slices:
-        content = os.pread(descriptor, length, start)
-        if len(content) != length:
-            raise Truncated
+        content = read(start, length)
+        if content is None or len(content) != length:
+            return None
         parts += (before, content)
-    if len(parts) == 2 and not parts[0] and not body.tail:
-        return parts[1]
-    return b"".join(parts) + body.tail
+    return b"".join([*parts, body.tail])
+
+
+def _cached(descriptor: int, start: int, length: int) -> bytearray | None:
+    content = bytearray(length)
+    try:
+        return content if os.preadv(descriptor, [content], start, os.RWF_NOWAIT) == length else None
+    except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: this file system cannot say
+        return None
 
 
 async def send_file(

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from gateway.domain.errors import BackendUnavailable
 from gateway.exchange import FileBody, Reply
 from gateway.gate.connection import Connection
-from gateway.gate.filesend import Truncated, open_whole, read_small, send_file
+from gateway.gate.filesend import Truncated, open_whole, read_at_hand, read_small, send_file
 
 INLINE = 64 * 1024
 """Bodies up to this go out in one write with their head: copying them costs less than a second call of the system."""
@@ -126,10 +126,9 @@ class Sender:
         descriptor = open_whole(body.local, body)
         try:
             if body.length <= INLINE:
-                try:
-                    content = read_small(descriptor, body)
-                except (OSError, Truncated) as error:
-                    raise BackendUnavailable("the content cannot be read now") from error
+                content = read_at_hand(descriptor, body)
+                if content is None:
+                    content = await _read_from_disk(descriptor, body)
                 self._write(head() + content)
                 self._on_bytes(len(content))
             elif self._connection.ssl_context is not None:
@@ -156,6 +155,13 @@ class Sender:
                 self._on_bytes(len(block))
         finally:
             await blocks.aclose()
+
+
+async def _read_from_disk(descriptor: int, body: FileBody) -> bytes:
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, read_small, descriptor, body)
+    except (OSError, Truncated) as error:
+        raise BackendUnavailable("the content cannot be read now") from error
 
 
 @lru_cache(maxsize=2048)
