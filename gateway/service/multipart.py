@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -35,6 +36,7 @@ from gateway.service.guards import as_now, require_writer
 from gateway.service.incoming import Incoming, Keeps, Tap
 from gateway.service.partrows import BOOT
 from gateway.service.placing import BY_KEY, find_bucket, find_key
+from gateway.service.readthrough import read_through
 from gateway.service.results import Placed
 from gateway.service.staging import Staging
 from gateway.service.stored import Released
@@ -309,10 +311,9 @@ class Composition(Upload):
 
     def read(self, store: BlobStore) -> None:
         """Feeds the parts, one after another."""
-        for part in self._parts:
-            with store.open(part.blob_id) as stream:
-                while block := stream.read(_BLOCK):
-                    self.feed(block)
+        with closing(read_through(store, [(part.blob_id, part.size) for part in self._parts])) as blocks:
+            for block in blocks:
+                self.feed(block)
 
     def _staged(self) -> StagedContent:
         staged = super()._staged()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from io import FileIO
@@ -14,6 +13,7 @@ from gateway.blobstore import Adopting, BlobStore
 from gateway.domain.errors import BackendUnavailable, IncompleteBody, StorageFull
 from gateway.domain.ids import SMALL_BYTES
 from gateway.service.digesting import Block
+from gateway.service.directio import set_direct
 
 DIRECT_BYTES = 8 * 1024 * 1024
 """From so many bytes on a file goes to the disk past the page cache: to copy it there costs as much as to receive it,
@@ -52,7 +52,7 @@ class Staging:
         """So many bytes are to come: that they cannot be written is told now."""
         if size > SMALL_BYTES:
             file = self._begin_file()
-            self._is_direct = size >= DIRECT_BYTES and _set_direct(file, True)
+            self._is_direct = size >= DIRECT_BYTES and set_direct(file, True)
 
     def write(self, block: Block) -> None:
         self.size += len(block)
@@ -124,7 +124,7 @@ class Staging:
                 raise
         if rest:
             self._is_direct = False
-            _set_direct(file, False)
+            set_direct(file, False)
         return rest
 
     def _blocks(self) -> Iterator[bytes]:
@@ -134,16 +134,6 @@ class Staging:
         with self._path.open("rb") as source:
             while block := source.read(_COPY_BLOCK):
                 yield block
-
-
-def _set_direct(file: FileIO, direct: bool) -> bool:
-    """Whether the file's system can do it."""
-    flags = fcntl.fcntl(file, fcntl.F_GETFL)
-    try:
-        fcntl.fcntl(file, fcntl.F_SETFL, flags | os.O_DIRECT if direct else flags & ~os.O_DIRECT)
-    except OSError:
-        return False
-    return True
 
 
 def _write(file: FileIO, block: Block) -> None:
