@@ -22,7 +22,6 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.tcp_helpers import tcp_keepalive
 
 from gateway.domain.errors import IncompleteBody
-from gateway.exchange import Notes
 from gateway.gate import limits
 from gateway.gate.body import RequestBody
 from gateway.gate.eager import begin
@@ -31,12 +30,11 @@ from gateway.gate.framing import (
     MAX_HEADERS,
     MAX_REQUEST_LINE,
     Malformed,
-    Target,
     check,
     check_request_line,
     explain_error,
 )
-from gateway.gate.known import KnownHead, whole_head
+from gateway.gate.known import Asked, KnownHead, asked_by, whole_head
 
 if TYPE_CHECKING:
     from gateway.gate.filesend import DirectSend
@@ -45,16 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("kurado.gate")
 
 _HEAD_END = b"\r\n\r\n"
-
-
-class Asked(NamedTuple):
-    """A head that is in order: its fields (``message``), what it asks, what is known of the fields. ``body`` is the
-    whole body, where it came with the head."""
-
-    message: RawRequestMessage
-    target: Target
-    notes: Notes
-    body: bytes | None = None
 
 
 class Request(NamedTuple):
@@ -236,7 +224,7 @@ class Connection(BaseProtocol):
         if known is not None and self._at_head and self._current is None and not self._head and not self._queue:
             again = known.again(data)
             if again is not None:
-                self._begin(Request(self, EMPTY_PAYLOAD, Asked(known.message, again[0], known.notes, again[1])))
+                self._begin(Request(self, EMPTY_PAYLOAD, again))
                 return
         self._renew_parser()
         was_in_body = self._in_body
@@ -274,12 +262,11 @@ class Connection(BaseProtocol):
         follows a chunked body in the same read (its headers are not to be trusted), nothing more is read."""
         raw = self._head + data if self._at_head else None
         comes_whole = self._at_head and not self._head and len(arrived) == 1
-        notes = Notes()
         for message, stream in arrived:
             try:
                 if raw is not None:
                     check_request_line(raw, message)
-                target = check(message)
+                asked = asked_by(message, check(message))
             except Malformed as malformed:
                 self._refuse(malformed, message.method.encode())
                 return
@@ -287,12 +274,12 @@ class Connection(BaseProtocol):
             if self._stream_is_chunked:
                 self._ends = True
                 return
-            self._queue.append(Request(self, stream, Asked(message, target, notes)))
+            self._queue.append(Request(self, stream, asked))
             self._stream = stream
             self._stream_is_chunked = bool(message.chunked)
         self.was_asked = True
         is_full = len(self._queue) >= limits.QUEUED  # then the parser keeps the rest to itself
-        self._known = whole_head(data, message, target, notes) if comes_whole else None
+        self._known = whole_head(data, message, asked) if comes_whole else None
         self._at_head = not is_full and self._ends_with_request(data)
         if is_full and not self._buffer_paused:
             self._pause_reading_for_buffer()

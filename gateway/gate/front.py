@@ -6,19 +6,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
-
-from aiohttp.http import RawRequestMessage
 
 from gateway.domain.errors import KuradoError
 from gateway.domain.ids import new_request_id
-from gateway.exchange import Body, Exchange, Headers, Origin, Reply
+from gateway.exchange import Body, Exchange, Origin, Reply
 from gateway.gate import limits
 from gateway.gate.accounting import Account, log_malformed
 from gateway.gate.body import NO_BODY, NoBody, RequestBody, WholeBody
-from gateway.gate.connection import Asked, Connection, Request
+from gateway.gate.connection import Connection, Request
 from gateway.gate.doors import Door
 from gateway.gate.framing import Malformed
+from gateway.gate.known import Asked
 from gateway.gate.proxies import Proxies
 from gateway.gate.sending import Sender
 from gateway.service.services import Services
@@ -51,19 +49,18 @@ class Front:
         asked = request.asked
         if asked is None:
             return await self._refuse(request, request.malformed or Malformed(400, "the request is malformed"))
-        message = asked.message
         origin = asked.notes.origin or self._origin(request.connection.address, asked)
         account = Account(self._services.traffic)
         body = _body(request, asked, account)
         exchange = _exchange(asked, origin, body)
         reply = await self._answer(exchange, account, secure=origin.is_secure)
         account.answered(exchange.method, reply.status)
-        persist = self._persists(request.connection, message, reply, body)
+        persist = self._persists(request.connection, asked, reply, body)
         status = reply.status
         try:
             sender = Sender(
                 request.connection,
-                http_1_0=message.version == (1, 0),
+                http_1_0=asked.http_1_0,
                 head_only=exchange.method == "HEAD",
                 persist=persist,
                 on_bytes=account.sent,
@@ -84,7 +81,7 @@ class Front:
 
     def _origin(self, peer: str, asked: Asked) -> Origin:
         """A password may have come by TLS, from this machine, or because the operator allows it."""
-        headers = cast(Headers, asked.message.headers)
+        headers = asked.headers
         scheme = self._proxies.scheme(peer, headers, "https" if self._settings.tls else "http")
         is_secure = scheme == "https" or self._settings.allow_plain_login or self._proxies.is_local(peer, headers)
         origin = asked.notes.origin = Origin(self._proxies.client(peer, headers), scheme, is_secure)
@@ -117,9 +114,9 @@ class Front:
     # -- out ----------------------------------------------------------------------------------------------------------
 
     def _persists(
-        self, connection: Connection, message: RawRequestMessage, reply: Reply, body: RequestBody | WholeBody | NoBody
+        self, connection: Connection, asked: Asked, reply: Reply, body: RequestBody | WholeBody | NoBody
     ) -> bool:
-        if reply.close or message.should_close or message.upgrade or self.is_draining or connection.ends:
+        if reply.close or not asked.persists or self.is_draining or connection.ends:
             return False
         if body.is_expected:
             return False
@@ -164,11 +161,10 @@ class Front:
 
 
 def _exchange(asked: Asked, origin: Origin, body: Body) -> Exchange:
-    message, target, notes, _ = asked
-    headers = cast(Headers, message.headers)
+    target = asked.target
     return Exchange(
-        target.method, target.path, target.query, headers, body, new_request_id(), origin.remote, origin.scheme,
-        target.host, notes,
+        target.method, target.path, target.query, asked.headers, body, new_request_id(), origin.remote, origin.scheme,
+        target.host, asked.notes,
     )  # fmt: skip
 
 
