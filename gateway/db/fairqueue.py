@@ -45,13 +45,21 @@ class FairQueue:
         with self._changed:
             while not self._queues and not self._closed:
                 self._changed.wait()
-            taken: list[Item] = []
-            while self._queues and len(taken) < most:
-                key, queue = self._queues.popitem(last=False)
-                taken.append(queue.popleft())
-                if queue:
-                    self._queues[key] = queue  # behind all others
-            return taken
+            return self._next(most)
+
+    def take_more(self, most: int) -> list[Item]:
+        """As ``take``, of what is there already."""
+        with self._changed:
+            return self._next(most)
+
+    def _next(self, most: int) -> list[Item]:
+        taken: list[Item] = []
+        while self._queues and len(taken) < most:
+            key, queue = self._queues.popitem(last=False)
+            taken.append(queue.popleft())
+            if queue:
+                self._queues[key] = queue  # behind all others
+        return taken
 
     def put_back(self, items: Sequence[Item]) -> None:
         """Returns what was taken and not done, in front of everything."""

@@ -74,6 +74,7 @@ class BatchWriter:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._careful = 0
+        self._growing: list[Item] | None = None
         self._gathered: dict[asyncio.AbstractEventLoop, list[Item]] = {}
         self.trouble: BaseException | None = None
         """The last failure of the database itself, until a commit succeeds."""
@@ -145,11 +146,13 @@ class BatchWriter:
 
     # -- one batch ----------------------------------------------------------------------------------------------------
 
-    def _together(self, items: Sequence[Item]) -> Sequence[_Outcome]:
+    def _together(self, items: list[Item]) -> Sequence[_Outcome]:
         """Commits as many of a batch as time allows; where that fails, its members one by one if that can help."""
+        self._growing = items
         try:
             return self._attempt(items)
         except _Lost as lost:
+            self._growing = None
             if len(items) == 1 or lost.unsure or lost.fault is Fault.GONE:
                 return [_Outcome(item, error=meaning(lost.fault, lost.error)) for item in items]
         outcomes: list[_Outcome] = []
@@ -168,7 +171,7 @@ class BatchWriter:
                 time.sleep(random.random() * 0.01 * 2**tried)
         return [_Outcome(item, error=meaning(last.fault, last.error))]
 
-    def _attempt(self, items: Sequence[Item]) -> Sequence[_Outcome]:
+    def _attempt(self, items: list[Item]) -> Sequence[_Outcome]:
         """One transaction, begun once more on a fresh connection when the old one turns out to be dead."""
         fresh = self._session is None
         try:
@@ -193,12 +196,14 @@ class BatchWriter:
         if lost.fault is Fault.GONE:
             self._drop_session()
 
-    def _transact(self, items: Sequence[Item]) -> Sequence[_Outcome]:
+    def _transact(self, items: list[Item]) -> Sequence[_Outcome]:
         begun = committing = False
         session: Session | None = None
         try:
             session, tx = self._open()
             with self._source.exclusive():
+                if items is self._growing:  # who came while it waited for its turn among processes comes along
+                    items += filter(_claim, self._queue.take_more(MOST - len(items)))
                 self._source.begin_write(session, {item.key for item in items})
                 begun = True
                 outcomes = self._work(session, tx, items)

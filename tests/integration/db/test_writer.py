@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -48,6 +51,55 @@ def test_what_waits_is_committed_together(db: SqlDatabase, tenant: Tenant, monke
         futures = [db.write(put(tenant, f"f{n}"), tenant.id) for n in range(20)]
     assert [future.result(120) for future in futures] == [f"f{n}" for n in range(20)]
     assert sizes == [1, 20]
+
+
+def test_what_an_event_loop_brings_in_one_turn_is_committed_together(
+    db: SqlDatabase, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = commits(db, monkeypatch)
+
+    async def turn() -> list[str]:
+        futures = [asyncio.wrap_future(db.write_soon(put(tenant, f"f{n}"), tenant.id)) for n in range(5)]
+        return await asyncio.gather(*futures)
+
+    assert asyncio.run(turn()) == [f"f{n}" for n in range(5)]
+    assert sizes == [5]
+
+
+def test_what_a_loop_that_ended_has_brought_is_committed_at_the_end(db: SqlDatabase, tenant: Tenant) -> None:
+    brought: list[Future[str]] = []
+
+    async def turn() -> None:
+        brought.append(db.write_soon(put(tenant, "last"), tenant.id))
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(lambda: loop.create_task(turn()).add_done_callback(lambda _: loop.stop()))
+    loop.run_forever()
+    loop.close()
+    db.close()
+    assert brought[0].result(120) == "last"
+
+
+def test_who_comes_while_other_processes_have_their_turn_comes_along(
+    db: SqlDatabase, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = commits(db, monkeypatch)
+    exclusive, waiting, granted = db._source.exclusive, threading.Event(), threading.Event()
+
+    @contextmanager
+    def slow() -> Iterator[None]:
+        waiting.set()
+        assert granted.wait(30)
+        with exclusive():
+            yield
+
+    monkeypatch.setattr(db._source, "exclusive", slow)
+    first = db.write(put(tenant, "first"), tenant.id)
+    assert waiting.wait(30)
+    others = [db.write(put(tenant, f"f{n}"), tenant.id) for n in range(5)]
+    granted.set()
+    assert [future.result(120) for future in (first, *others)] == ["first", *(f"f{n}" for n in range(5))]
+    assert sizes == [1], "no further transaction"
 
 
 @pytest.mark.parametrize("error", [NotEmpty("no"), RuntimeError("bug"), SystemExit(3)])
