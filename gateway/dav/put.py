@@ -91,7 +91,7 @@ def _digests(exchange: Exchange) -> Mapping[str, str]:
     if (md5 := headers.get("Content-MD5")) is not None:
         _add(found, "md5", _from_base64(md5, "Content-MD5"), "Content-MD5")
     for name in ("Digest", "Content-Digest", "Repr-Digest"):
-        for part in ",".join(headers.getall(name, [])).split(","):
+        for part in ",".join(headers.getall(name)).split(",") if name in headers else ():
             match = _DIGEST.fullmatch(part)
             if match and match[1].lower() in _NAMES:
                 _add(found, match[1].lower(), _from_base64(match[3], name), name)

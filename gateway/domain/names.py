@@ -71,6 +71,8 @@ def check_segment(name: str) -> str:
         raise InvalidName("the name is not valid Unicode") from None
     if size > MAX_SEGMENT_BYTES or len(name_key(name).encode()) > 2 * MAX_SEGMENT_BYTES:
         raise NameTooLong(f"the name has {size} bytes, {MAX_SEGMENT_BYTES} are allowed")
+    if _PLAIN(name):
+        return name
     for character in name:
         if character == "/":
             raise InvalidName("a name may not hold a slash")
@@ -101,6 +103,8 @@ def escape_segment(name: str) -> str:
 
 
 def _decode(part: str) -> str:
+    if _PLAIN(part):
+        return part
     try:
         return unquote_to_bytes(part).decode()
     except UnicodeDecodeError:

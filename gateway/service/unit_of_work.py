@@ -1,9 +1,9 @@
 """The port to the database: transactions, and the repositories that are used inside one.
 
 ``Database.read`` runs a function against a consistent snapshot. ``Database.write`` queues one for the batching writer:
-many of them commit together, each in its own savepoint, so a function may raise a domain error and only its own work
-is undone. Functions must be free of other effects (they may be run again) and fast: nothing else writes meanwhile.
-Both raise BackendUnavailable when the database cannot be reached or its file was deleted or replaced.
+many of them commit together, and where one raises a domain error, its own work alone is undone. Functions must be free
+of other effects (they may be run again) and fast: nothing else writes meanwhile. Both raise BackendUnavailable when the
+database cannot be reached or its file was deleted or replaced.
 """
 
 from __future__ import annotations
