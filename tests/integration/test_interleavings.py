@@ -71,11 +71,11 @@ def before_write(space: Space, monkeypatch: pytest.MonkeyPatch, number: int, act
     """Lets ``act`` happen right before the n-th mutation from now."""
     write, left = space.services.db.write, [number]
 
-    def patched(work: Any, tenant_id: int | None = None) -> Future[Any]:
+    def patched(work: Any, tenant_id: int | None = None, **how: bool) -> Future[Any]:
         left[0] -= 1
         if left[0] == 0:
             act()
-        return write(work, tenant_id)
+        return write(work, tenant_id, **how)
 
     monkeypatch.setattr(space.services.db, "write", patched)
 
@@ -86,12 +86,12 @@ def lose_answer(
     """The n-th mutation from now (and ``more`` after it) raises BackendUnavailable, ``committed`` or not."""
     write, count = space.services.db.write, [0]
 
-    def patched(work: Any, tenant_id: int | None = None) -> Future[Any]:
+    def patched(work: Any, tenant_id: int | None = None, **how: bool) -> Future[Any]:
         count[0] += 1
         if not number <= count[0] <= number + more:
-            return write(work, tenant_id)
+            return write(work, tenant_id, **how)
         if committed and count[0] == number:
-            write(work, tenant_id).result()
+            write(work, tenant_id, **how).result()
         lost: Future[Any] = Future()
         lost.set_exception(BackendUnavailable("the database does not answer"))
         return lost
