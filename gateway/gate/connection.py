@@ -381,8 +381,8 @@ class Connection(BaseProtocol):
 
     # -- bytes out ----------------------------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Queues bytes for the client; ConnectionError when it is gone."""
+    def write(self, data: bytes | bytearray) -> None:
+        """Queues bytes for the client, which nobody may change then; ConnectionError when it is gone."""
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")

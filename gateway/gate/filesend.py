@@ -41,45 +41,37 @@ def open_whole(path: Path, body: FileBody) -> int:
     return descriptor
 
 
-def read_at_hand(descriptor: int, body: FileBody) -> bytes | None:
-    """All of a small answer, where the system has it in memory; None where it would have to be waited for."""
-    return _joined(body, lambda start, length: _cached(descriptor, start, length))
+def read_at_hand(descriptor: int, body: FileBody, head: bytes) -> bytearray | None:
+    """A small answer with its head, where the system has all of it in memory; None where that must be waited for."""
+    try:
+        return _read(descriptor, body, head, os.RWF_NOWAIT)
+    except (OSError, Truncated):  # EAGAIN: not in memory; EOPNOTSUPP: this file system cannot say
+        return None
 
 
-def read_small(descriptor: int, body: FileBody) -> bytes:
-    """All of a small answer, from the disk if need be: not for event loops. Truncated.
+def read_small(descriptor: int, body: FileBody, head: bytes) -> bytearray:
+    """The same, from the disk if need be: not for event loops. Truncated.
 
     What follows is read ahead: clients read a file in pieces, each with a request, and so with a descriptor, of its
     own, from which the system learns nothing.
     """
-
-    def read(start: int, length: int) -> bytes:
+    for _, start, _ in body.slices:
         os.posix_fadvise(descriptor, start, NEXT, os.POSIX_FADV_WILLNEED)
-        return os.pread(descriptor, length, start)
-
-    content = _joined(body, read)
-    if content is None:
-        raise Truncated
-    return content
+    return _read(descriptor, body, head, 0)
 
 
-def _joined(body: FileBody, read: Callable[[int, int], bytes | bytearray | None]) -> bytes | None:
-    """The slices with what stands between them; None when one cannot be read whole."""
-    parts: list[bytes | bytearray] = []
+def _read(descriptor: int, body: FileBody, head: bytes, flags: int) -> bytearray:
+    """Into one piece of memory: another copy costs as much as the reading."""
+    answer = bytearray(len(head) + body.length)
+    answer[: len(head)] = head
+    rest = memoryview(answer)[len(head) :]
     for before, start, length in body.slices:
-        content = read(start, length)
-        if content is None or len(content) != length:
-            return None
-        parts += (before, content)
-    return b"".join([*parts, body.tail])
-
-
-def _cached(descriptor: int, start: int, length: int) -> bytearray | None:
-    content = bytearray(length)
-    try:
-        return content if os.preadv(descriptor, [content], start, os.RWF_NOWAIT) == length else None
-    except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: this file system cannot say
-        return None
+        rest[: len(before)] = before
+        if os.preadv(descriptor, [rest[len(before) : len(before) + length]], start, flags) != length:
+            raise Truncated
+        rest = rest[len(before) + length :]
+    rest[:] = body.tail
+    return answer
 
 
 async def send_file(

@@ -72,7 +72,7 @@ class Sender:
         fields = header_block(tuple(reply.headers.items()))
         return b"%bX-Request-Id: %b\r\n%b%b\r\n" % (beginning, request_id.encode(), fields, end)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | bytearray) -> None:
         self.begun = True
         self._connection.write(data)
 
@@ -126,11 +126,9 @@ class Sender:
         descriptor = open_whole(body.local, body)
         try:
             if body.length <= INLINE:
-                content = read_at_hand(descriptor, body)
-                if content is None:
-                    content = await _read_from_disk(descriptor, body)
-                self._write(head() + content)
-                self._on_bytes(len(content))
+                answer = read_at_hand(descriptor, body, head())
+                self._write(answer or await _read_from_disk(descriptor, body, head()))
+                self._on_bytes(body.length)
             elif self._connection.ssl_context is not None:
                 await self._stream(body, head)
             else:
@@ -157,9 +155,9 @@ class Sender:
             await blocks.aclose()
 
 
-async def _read_from_disk(descriptor: int, body: FileBody) -> bytes:
+async def _read_from_disk(descriptor: int, body: FileBody, head: bytes) -> bytearray:
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, read_small, descriptor, body)
+        return await asyncio.get_running_loop().run_in_executor(None, read_small, descriptor, body, head)
     except (OSError, Truncated) as error:
         raise BackendUnavailable("the content cannot be read now") from error
 
