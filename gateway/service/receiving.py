@@ -77,7 +77,7 @@ async def _committed(commit: Future[T]) -> T:
 
 
 async def _receive_blocks(open_upload: Callable[[], Incoming[T]], body: Body, executor: Executor) -> T:
-    """At most two blocks of a MiB are in memory: while one is written and inspected, the next is received."""
+    """At most two buffers are in memory: while one is written and inspected, the next is received."""
     loop = asyncio.get_running_loop()
     opening = loop.run_in_executor(executor, open_upload)
     try:
