@@ -20,6 +20,9 @@ ARGS ?=
 JOBS ?= $(shell nproc)
 SERVERS ?=
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# compiled, as an installation from a wheel is: else each start of a user without __pycache__ takes seconds
+INSTALL_PROJECT = $(INSTALL) --no-deps --no-build-isolation -e . && \
+	$(BIN)/python -m compileall -q gateway plugins storage_backends
 COMPILE := $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
 
@@ -68,11 +71,11 @@ $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/build
 	@touch $@
 
 $(STAMPS)/project-run: $(STAMPS)/run pyproject.toml
-	$(INSTALL) --no-deps --no-build-isolation -e .
+	$(INSTALL_PROJECT)
 	@touch $@
 
 $(STAMPS)/project-dev: $(STAMPS)/dev pyproject.toml
-	$(INSTALL) --no-deps --no-build-isolation -e .
+	$(INSTALL_PROJECT)
 	@touch $@ $(STAMPS)/run $(STAMPS)/project-run
 
 lock:
