@@ -20,8 +20,9 @@ from gateway.domain.errors import BackendUnavailable
 WAIT = 8.0
 """Seconds after which a holder that does not let go (a stopped process) is trouble worth a 503."""
 
-_LOOKS, _PAUSE = 20, 0.0003
-"""How often, and after how many seconds each, who waits looks itself."""
+_LOOKS, _PAUSE = 12, 0.0003
+"""How often, and after how many seconds each, who waits looks itself: longer, and chance decides too often who is next
+(three processes that always want it: p99 5 ms as with the helper alone, 20 looks 9 ms; CPU 0.39, 0.42 and 0.63 ms)."""
 
 
 class FileLock:
