@@ -144,7 +144,6 @@ def open_database(url: str, *, durability: str = "full", clock: Callable[[], int
 
 def make_source(url: str, *, durability: str = "full", create: bool = True) -> Source:
     """The kind of database that a URL names."""
-    schema.define_tables()
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
         if not path.exists():
