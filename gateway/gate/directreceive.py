@@ -74,6 +74,8 @@ class DirectReceive:
                 filled.set_result(None)
             if not self.rest:
                 self._on_whole()
+        elif self._is_watched and len(self._room) < MOST_GATHERED:
+            self._gather(len(self._room))  # more than the end of the body has would be waited for in vain
 
     def fail(self, error: Exception) -> None:
         """Ends a wait, if there is one, and all later ones with an error."""

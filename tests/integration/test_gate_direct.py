@@ -181,3 +181,15 @@ def test_what_is_less_than_the_system_gathers_counts_for_the_rate(direct: list[b
         assert not waits.is_too_slow(loop.time(), 0.0, 1)
 
     run(scenario)
+
+
+def test_the_end_of_a_body_is_not_waited_for_as_if_more_came(direct: list[body.DirectReceive]) -> None:
+    request = put(SIZE, bytes(SIZE))
+
+    async def scenario(_: Door, server: GateServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(request[:-1000])
+        await until_taken(server, direct, SIZE - 1000)
+        writer.write(request[-1000:])
+        assert await answer(reader) == b"200 /take/%d" % SIZE  # though nobody sweeps any more
+
+    run(scenario)
