@@ -27,7 +27,7 @@ def with_fields(*fields: tuple[bytes, bytes]) -> Head:
 def test_a_plain_head_is_taken_apart() -> None:
     head = Head(path="/dav/a%20b?c=%3F&d")
     head.raw_headers += [(b"content-length", b"007"), (b"EXPECT", b"100-Continue")]
-    assert check(head) == Target("/dav/a%20b", "c=%3F&d", "a.example:80", 7, True)
+    assert check(head) == Target(head.method, "/dav/a%20b", "c=%3F&d", "a.example:80", 7, True)
 
 
 def test_without_length_and_coding_there_is_no_body() -> None:
