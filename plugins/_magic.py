@@ -8,7 +8,6 @@ line knows is ``text/plain`` when its head is UTF-8 text without control charact
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 HEAD = 4096
 
@@ -90,7 +89,6 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 """What no text holds: all below the blank but tab, line ends, form feed and escape."""
 
 
-@lru_cache(maxsize=2)  # whoever looks at an upload asks this of the same bytes
 def sniff(head: bytes) -> str:
     """The media type that the first ``HEAD`` bytes (fewer if the file is shorter) speak of."""
     if head[:2] == b"MZ" and b"\x00" in head[:64]:  # a DOS head of 64 bytes is never without zeros, a text always

@@ -123,8 +123,8 @@ class ContentPolicy:
         """Whether surely no rule matches, which is nearly always so and then one question."""
         try:
             return self._any is not None and self._any.execute({root: facts[root] for root in self.roots}) is False
-        except Exception:
-            return False  # each rule for itself tells what failed
+        except Exception:  # of a foreign library, over facts of any shape: each rule for itself tells what failed
+            return False
 
 
 def _any_of(rules: Sequence[Rule]) -> cel.Program | None:

@@ -76,10 +76,8 @@ class ContractState:
 
     def _check_function(self, tenant: Tenant, function: str) -> None:
         """LIM-02: a function is a feature of the plan, or is refused."""
-        features = self._standings().features(tenant)
-        if features is None:
-            features = self._context.policy("plans", tenant).get(tenant.plan).features
-        open_to_all = Standing(start_date=date.min, features=frozenset(features))
+        features = self._standings().features(tenant, self._context.policy("plans", tenant))
+        open_to_all = Standing(start_date=date.min, features=features)
         call = Call(Operation.READ, feature=function)
         decision = access_decision(open_to_all, call, self._context.clock())
         if decision.reason is not None:

@@ -217,10 +217,7 @@ class Streaming:
         services = self._context.services
         if services.standings.decide(tenant).reason not in _KEPT:
             return False
-        features = services.standings.features(tenant)
-        if features is None:
-            features = self._context.policy("plans", tenant).get(tenant.plan).features
-        return self._feature in features
+        return self._feature in services.standings.features(tenant, self._context.policy("plans", tenant))
 
     # -- registered ---------------------------------------------------------------------------------------------------
 

@@ -353,10 +353,9 @@ class Composition(Upload):
 
     def _publish_and_commit(
         self,
-        blob_id: str,  # noqa: ARG002
+        blob_id: str,  # noqa: ARG002 nothing is published: its parts are in the store
         commit: Callable[[], Future[Placed]],
     ) -> Future[Placed]:
-        """The bytes are in the store."""
         return commit()
 
     def _settle(self, tx: Tx, version: Version, now: int) -> None:

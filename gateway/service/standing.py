@@ -20,6 +20,7 @@ from gateway.domain.contract.values import SEED, ContractValues
 from gateway.domain.contract.windows import Windows
 from gateway.domain.names import Path
 from gateway.domain.tenant import Tenant
+from gateway.domain.terms import Plans
 from gateway.service.refused import is_refused
 from gateway.service.unit_of_work import Database, Tx
 
@@ -103,11 +104,13 @@ class Standings:
             standing = replace(standing, interruptions=interruptions, maintenance=maintenance)
         return access_decision(standing, _SERVED, now)
 
-    def features(self, tenant: Tenant) -> frozenset[str] | None:
+    def features(self, tenant: Tenant, plans: Plans) -> frozenset[str]:
         """The functions that the plan of its contract has today, without those that were discontinued (LIM-02, DSC-04);
-        None for a tenant without a contract."""
+        of a tenant without a contract, those of its plan in ``plans``."""
         contract = self.now().of_tenant.get(tenant.id)
-        return self._of_contract(tenant, contract, jst_date(self._clock())).features if contract else None
+        if contract is None:
+            return frozenset(plans.get(tenant.plan).features)
+        return self._of_contract(tenant, contract, jst_date(self._clock())).features
 
     def _of_contract(self, tenant: Tenant, contract: Contract | None, today: date) -> Standing:
         if contract is None:

@@ -79,6 +79,17 @@ class RawLine:
     def close(self) -> None:
         self.socket.close()
 
+    def break_off(self, how: str) -> None:
+        """Ends a line in the middle of a request: it "closes", "resets", or "half-closes" and is told so (400)."""
+        if how == "half-closes":
+            self.end_sending()
+            assert self.answer().status == 400
+            assert self.is_closed()
+        elif how == "resets":
+            self.reset()
+        else:
+            self.close()
+
     def reset(self) -> None:
         """Closes with RST, as a crashed client's system does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -37,7 +37,7 @@ if word == "put":
     if content.startswith(b"slow"):
         (here / "busy").touch()
         while not (here / "go").exists():
-            time.sleep(0.02)
+            time.sleep(0.02)  # a process of its own, which the test can tell only by files
     assert len(content) == int(os.environ["KURADO_SIZE"])
     if content.startswith(b"odd"):
         sys.exit("this one breaks me")
